@@ -6,7 +6,7 @@ Pure: bytes in, hits out. A value lives only inside `detect`: what leaves is red
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -15,7 +15,7 @@ from snapscan.detect.chunk import Chunk
 from snapscan.detect.match.base import Match, Matcher
 from snapscan.detect.redact import Fingerprinter, redact
 from snapscan.detect.score import evaluate
-from snapscan.detect.wide import halves, is_wide, wide_regions
+from snapscan.detect.wide import Region, half, is_wide, wide_regions
 from snapscan.model.finding import Hit
 from snapscan.model.rule import Rule
 from snapscan.model.units import REACH_BYTES
@@ -62,21 +62,24 @@ class Engine:
         hits = [self._hit(match, view, chunk.base, named) for match in found.matches if low <= match.start < high]
         marks = [Mark(number - len(self._rules), chunk.base + end) for number, end in found.marks if low < end <= high]
         limited = set(found.limited)
-        for start, end in wide_regions(view):
-            for hit in self._scan_wide(chunk, start, end, limited):
-                hits.append(hit)
+        for region in wide_regions(view):
+            hits += self._scan_wide(chunk, region, limited)
         return Scanned([hit for hit in hits if hit is not None], marks, tuple(sorted(self._rules[n].id for n in limited)))
 
-    def _scan_wide(self, chunk: Chunk, start: int, end: int, limited: set[int]) -> Iterator[Hit | None]:
-        for half in halves(chunk.view, start, end):
-            data = memoryview(half.data)
-            found = self._matcher.scan(data)
-            limited.update(found.limited)
-            named = _Named(found.matches, self._generic)
-            for match in found.matches:
-                at = half.first + 2 * match.start
-                if chunk.low <= at < chunk.high and self._wide[match.pattern] and is_wide(chunk.view, at, match.end - match.start):
-                    yield self._hit(match, data, chunk.base + half.first, named, wide=2)
+    def _scan_wide(self, chunk: Chunk, region: Region, limited: set[int]) -> list[Hit | None]:
+        text = half(chunk.view, region)
+        data = memoryview(text.data)
+        found = self._matcher.scan(data)
+        limited.update(found.limited)
+        if not found.matches:
+            return []
+        named = _Named(found.matches, self._generic)
+        hits = []
+        for match in found.matches:
+            at = text.first + 2 * match.start
+            if chunk.low <= at < chunk.high and self._wide[match.pattern] and is_wide(chunk.view, at, match.end - match.start):
+                hits.append(self._hit(match, data, chunk.base + text.first, named, wide=2))
+        return hits
 
     def _hit(self, match: Match, view: memoryview, base: int, named: _Named, *, wide: int = 1) -> Hit | None:
         """The hit behind a match; None where a check refuses it, or a specific rule names the same value."""

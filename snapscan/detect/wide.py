@@ -7,15 +7,12 @@ would cost the matcher's whole time again, and counting NULs lets through four t
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from snapscan.model.units import PAGE_BYTES
-
-Words = NDArray[np.uint64]
 
 RUN_LEAST = 12
 """Characters of a run that the gate is sure to see."""
@@ -32,8 +29,7 @@ character's byte and nowhere else."""
 
 _words = np.empty(_BLOCK_WORDS, dtype=np.uint64)
 _sums = np.empty(_BLOCK_WORDS, dtype=np.uint64)
-_even = np.empty(_BLOCK_WORDS, dtype=bool)
-_odd = np.empty(_BLOCK_WORDS, dtype=bool)
+_found = np.empty(_BLOCK_WORDS, dtype=bool)
 _MARGIN = 1024
 """The checks' window of 256 characters, and the few characters of a run that begins or ends on a page the gate did not flag."""
 
@@ -45,57 +41,65 @@ class Half(NamedTuple):
     first: int
 
 
-def wide_regions(view: memoryview) -> list[tuple[int, int]]:
-    """Parts of the view that may hold wide text, with room around each for what a check may look at; rising, disjoint.
+class Region(NamedTuple):
+    """Bytes low .. high of a view may hold wide text whose characters stand at even places (`parity` 0) or odd ones (1)."""
+
+    low: int
+    high: int
+    parity: int
+
+
+def wide_regions(view: memoryview) -> list[Region]:
+    """Parts of the view that may hold wide text, with room around each for what a check may look at; of one parity they are disjoint.
 
     A match is wide from end to end, so it leaves a flagged page only by less than a run that the gate would have seen.
     """
     if len(view) < 2 * RUN_LEAST:
         return []
-    regions: list[tuple[int, int]] = []
-    for page in _flagged(view):
-        low = max(0, page * PAGE_BYTES - _MARGIN)
-        high = min(len(view), (page + 1) * PAGE_BYTES + _MARGIN)
-        if regions and low <= regions[-1][1]:
-            regions[-1] = (regions[-1][0], high)
-        else:
-            regions.append((low, high))
+    regions: list[Region] = []
+    for parity, pages in enumerate(_flagged(view)):
+        first = len(regions)
+        for page in pages:
+            low = max(0, page * PAGE_BYTES - _MARGIN)
+            high = min(len(view), (page + 1) * PAGE_BYTES + _MARGIN)
+            if len(regions) > first and low <= regions[-1].high:
+                regions[-1] = Region(regions[-1].low, high, parity)
+            else:
+                regions.append(Region(low, high, parity))
     return regions
 
 
-def _flagged(view: memoryview) -> list[int]:
-    """Pages that hold a word of four wide characters, rising."""
+def _flagged(view: memoryview) -> tuple[list[int], list[int]]:
+    """Pages that hold a word of four wide characters at even places, and those with one at odd places; rising."""
     words = np.frombuffer(view, dtype=np.uint64, count=len(view) // 8)[::_STRIDE]
-    pages: list[int] = []
+    pages: tuple[list[int], list[int]] = ([], [])
     for at in range(0, len(words), _BLOCK_WORDS):
         count = min(_BLOCK_WORDS, len(words) - at)
-        block, sums, even, odd = _words[:count], _sums[:count], _even[:count], _odd[:count]
+        block, sums, found = _words[:count], _sums[:count], _found[:count]
         np.copyto(block, words[at : at + count])
-        _test(block, sums, _EVEN, even)
-        _test(block, sums, _ODD, odd)
-        np.logical_or(even, odd, out=even)
-        hits = np.flatnonzero(even)
-        if len(hits):
-            found = (hits + at) * _STEP_BYTES // PAGE_BYTES
-            first = np.empty(len(found), dtype=bool)  # of each page; numpy's unique would cost as much as the gate itself
-            first[0] = True
-            np.not_equal(found[1:], found[:-1], out=first[1:])
-            pages += found[first].tolist()
-    return list(dict.fromkeys(pages))
+        for parity, (add, mask, expected) in enumerate((_EVEN, _ODD)):
+            np.add(block, add, out=sums)
+            np.bitwise_and(sums, mask, out=sums)
+            np.equal(sums, expected, out=found)
+            hits = found.nonzero()[0]
+            if len(hits):
+                pages[parity].extend(_distinct((hits + at) * _STEP_BYTES // PAGE_BYTES))
+    return pages
 
 
-def _test(words: Words, sums: Words, constants: tuple[np.uint64, np.uint64, np.uint64], out: NDArray[np.bool_]) -> None:
-    add, mask, expected = constants
-    np.add(words, add, out=sums)
-    np.bitwise_and(sums, mask, out=sums)
-    np.equal(sums, expected, out=out)
+def _distinct(rising: NDArray[np.int64]) -> list[int]:
+    """The values once each; numpy's unique would cost as much as the gate itself."""
+    first = np.empty(len(rising), dtype=bool)
+    first[0] = True
+    np.not_equal(rising[1:], rising[:-1], out=first[1:])
+    result: list[int] = rising[first].tolist()
+    return result
 
 
-def halves(view: memoryview, low: int, high: int) -> Iterator[Half]:
-    """The two halves of a region: bytes low, low+2, ... and low+1, low+3, ..."""
-    region = np.frombuffer(view[low:high], dtype=np.uint8)
-    for parity in (0, 1):
-        yield Half(region[parity::2].tobytes(), low + parity)
+def half(view: memoryview, region: Region) -> Half:
+    """The characters of a region, one byte each."""
+    first = region.low + (region.low ^ region.parity) % 2
+    return Half(np.frombuffer(view[first : region.high], dtype=np.uint8)[::2].tobytes(), first)
 
 
 def is_wide(view: memoryview, start: int, length: int) -> bool:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from snapscan.model.locator import Locator
 from snapscan.model.mapping import FormerName
-from snapscan.model.owner import Claim, OwnerKind, OwnerMap, OwnerRecord, OwnerState, RowFlag
+from snapscan.model.owner import FAR, Claim, OwnerKind, OwnerMap, OwnerRecord, OwnerState, RowFlag
 from snapscan.model.snapshot import SnapshotRef
 from snapscan.model.volume import VolumeMap
 
-_FAR = 2**63 - 1
+KNOWN_MOST = 4096
 _NAMED = (OwnerKind.FILE, OwnerKind.DIRECTORY, OwnerKind.SYMLINK, OwnerKind.ATTRIBUTE)
 
 
@@ -55,6 +55,7 @@ class SpaceMap:
         self._starts = [item[0] for item in self._segments]
         self._former = {v: sorted(rows, key=lambda r: r.start) for v, rows in (former or {}).items()}
         self._containers = containers or {}
+        self._known: dict[tuple[int, int], tuple[OwnerRecord, list[bytes]]] = {}
         self._partitioned = bool(found.tables) or len(found.volumes) > 1
 
     def places(self, position: int) -> list[Place]:
@@ -64,18 +65,18 @@ class SpaceMap:
             word = self._outside(position)
             return [Place(-1, -1, position, word, "live", b"", False, until)]
         owners = self.maps.get(volume)
-        claims = owners.claims(position) if owners is not None else []
-        if owners is None or not claims:
-            edge = min(until, owners.next_edge(position)) if owners is not None else until
+        if owners is None:
+            return [Place(volume, -1, position, "unknown", "live", b"", False, until)]
+        claims, edge = owners.look(position)
+        edge = min(edge, until)
+        if not claims:
             return [Place(volume, -1, position, "unknown", "live", b"", False, edge)]
-        edge = min(until, owners.next_edge(position))
         return [self._place(volume, owners, claim, position, edge) for claim in claims]
 
     def _place(self, volume: int, owners: OwnerMap, claim: Claim, position: int, until: int) -> Place:
-        record = owners.record(claim.owner)
+        record, paths = self._owner(volume, owners, claim.owner)
         if record.kind not in _NAMED:
             return Place(volume, claim.owner, position, record.kind.word, "live", b"", False, until, record)
-        paths = owners.paths(claim.owner)
         path, also = (paths[0] if paths else b""), tuple(paths[1:])
         if claim.owner_offset >= record.size_bytes and record.kind is OwnerKind.FILE:
             return Place(volume, claim.owner, position, "slack", "stale", path, False, until, record, also)
@@ -84,6 +85,16 @@ class SpaceMap:
         state = "unwritten" if claim.flags & RowFlag.UNWRITTEN else record.state.name.lower()
         named = bool(path) or claim.owner == owners.root
         return Place(volume, claim.owner, claim.owner_offset if named else position, record.kind.word, state, path, named, until, record, also)
+
+    def _owner(self, volume: int, owners: OwnerMap, owner: int) -> tuple[OwnerRecord, list[bytes]]:
+        """Record and paths; kept for the next hit, which most often lies in the same owner."""
+        known = self._known.get((volume, owner))
+        if known is None:
+            if len(self._known) >= KNOWN_MOST:
+                self._known.clear()
+            record = owners.record(owner)
+            known = self._known[volume, owner] = record, owners.paths(owner) if record.kind in _NAMED else []
+        return known
 
     def same_owner_until(self, place: Place, position: int, end: int) -> bool:
         """Whether the bytes position .. end all belong to `place`'s owner, in its own order."""
@@ -115,7 +126,7 @@ class SpaceMap:
         prefixes = self._containers.get(place.volume)
         if not prefixes or not place.path:
             return ""
-        path = place.path.decode("utf-8", "surrogateescape")
+        path = place.path.decode("utf-8", "backslashreplace")
         while path := path.rpartition("/")[0]:
             if path in prefixes:
                 return prefixes[path]
@@ -135,7 +146,7 @@ class SpaceMap:
     def _volume_at(self, position: int) -> tuple[int, int]:
         """(volume, first offset at which that may change); -1 between volumes. The first volume in the table wins an overlap."""
         at = bisect_right(self._starts, position)
-        until = self._starts[at] if at < len(self._starts) else _FAR
+        until = self._starts[at] if at < len(self._starts) else FAR
         for start, end, volume in reversed(self._segments[max(0, at - 128) : at]):
             if start <= position < end:
                 return volume, min(until, end)

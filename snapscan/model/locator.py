@@ -24,7 +24,7 @@ _STEPS = re.compile(r"^(part|lvm|disk|raid):")
 def quote(name: bytes) -> str:
     """A name of any bytes as locator text. UTF-8 stays readable; control characters and separators are percent-encoded."""
     text = _UNSAFE.sub(lambda m: b"%%%02X" % m[0][0], name).decode("utf-8", "surrogateescape")
-    return "".join(_quote_character(c) for c in text)
+    return text if text.isprintable() else "".join(_quote_character(c) for c in text)
 
 
 def _quote_character(character: str) -> str:

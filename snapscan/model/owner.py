@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 MEMBERS_MOST = 16
 """Owners that are kept for one byte; a hostile image may claim a block a million times."""
+FAR = 2**63 - 1
+"""An offset behind every byte of every space."""
 PATH_DEPTH_MOST = 4096
 PATH_BYTES_MOST = 64 * 1024
 """A longer path begins with `/?long`; the longest that a guest can open is 4 KiB on Linux, 96 KiB of UTF-8 on Windows with every letter wide."""
@@ -151,30 +153,29 @@ class OwnerMap:
 
     def claims(self, position: int) -> list[Claim]:
         """Every owner of one byte; most often one, none in unmapped bytes. Owners are in the order of their index."""
-        cut = int(np.searchsorted(self._columns["cut_start"], position, side="right")) - 1
-        if cut >= 0 and position < int(self._columns["cut_end"][cut]):
-            first, last = (int(self._columns["cut_first"][cut + i]) for i in (0, 1))
-            rows = [int(row) for row in self._columns["cut_row"][first:last]]
-        else:
-            row = int(np.searchsorted(self.start, position, side="right")) - 1
-            rows = [row] if row >= 0 and position < int(self.end[row]) else []
-        found = [Claim(int(self.owner[r]), int(self.offset[r]) + position - int(self.start[r]), int(self.flags[r])) for r in rows]
-        return sorted(found)
+        return self.look(position)[0]
 
     def next_edge(self, position: int) -> int:
         """The first offset behind `position` at which the owner may be another one; 2**63 - 1 behind the last row."""
-        edges = []
-        for column in ("start", "end", "cut_start", "cut_end"):
-            values = self._columns[column]
-            if column == "end":
-                row = int(np.searchsorted(self.start, position, side="right")) - 1
-                if row >= 0 and int(self.end[row]) > position:
-                    edges.append(int(self.end[row]))
-                continue
-            at = int(np.searchsorted(values, position, side="right"))
-            if at < len(values):
-                edges.append(int(values[at]))
-        return min(edges, default=2**63 - 1)
+        return self.look(position)[1]
+
+    def look(self, position: int) -> tuple[list[Claim], int]:
+        """`claims` and `next_edge` in one search."""
+        row = int(self.start.searchsorted(position, "right")) - 1
+        edge = int(self.start[row + 1]) if row + 1 < len(self.start) else FAR
+        rows: list[int] = []
+        if row >= 0 and position < int(self.end[row]):
+            rows, edge = [row], min(edge, int(self.end[row]))
+        starts = self._columns["cut_start"]
+        if len(starts):
+            cut = int(starts.searchsorted(position, "right")) - 1
+            edge = min(edge, int(starts[cut + 1])) if cut + 1 < len(starts) else edge
+            if cut >= 0 and position < int(self._columns["cut_end"][cut]):
+                first, last = (int(self._columns["cut_first"][cut + i]) for i in (0, 1))
+                rows = self._columns["cut_row"][first:last].tolist()
+                edge = min(edge, int(self._columns["cut_end"][cut]))
+        found = [Claim(int(self.owner[r]), int(self.offset[r]) + position - int(self.start[r]), int(self.flags[r])) for r in rows]
+        return (sorted(found) if len(found) > 1 else found), edge
 
     def extents(self, owner: int) -> list[Extent]:
         """The owner's pieces in the order of its own bytes; what lies between two of them is a hole."""

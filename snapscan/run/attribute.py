@@ -9,10 +9,13 @@ from snapscan.model.locator import Locator, ViewStep
 UNJOINED = Evidence("owner", "unjoined", -2, "the match runs from one owner's bytes into another's")
 
 
-def sightings_of(hit: Hit, space_map: SpaceMap) -> list[Sighting]:
-    """One sighting for each owner of the hit's first byte; a hit that leaves its owner's bytes is kept, marked and weighed down."""
+def sightings_of(hit: Hit, space_map: SpaceMap, places: list[Place] | None = None) -> list[Sighting]:
+    """One sighting for each owner of the hit's first byte; a hit that leaves its owner's bytes is kept, marked and weighed down.
+
+    `places` are those of the hit's first byte, where the caller has them already.
+    """
     found = []
-    for place in space_map.places(hit.start):
+    for place in space_map.places(hit.start) if places is None else places:
         joined = place.until >= hit.start + hit.length or space_map.same_owner_until(place, hit.start, hit.start + hit.length)
         evidence, confidence = hit.evidence, hit.confidence
         if not joined:

@@ -43,8 +43,9 @@ def join(opened: OpenSpace, task: JoinTask, *, every_file: bool) -> Iterator[Par
     sightings: list[Sighting] = []
     looks: dict[tuple[int, int], set[str]] = {}
     for hit in task.hits:
-        sightings += sightings_of(hit, space_map)
-        for place in space_map.places(hit.start):
+        places = space_map.places(hit.start)
+        sightings += sightings_of(hit, space_map, places)
+        for place in places:
             if place.named and place.word == OwnerKind.FILE.word:
                 looks.setdefault((place.volume, place.owner), set()).add(hit.rule)
     for start, kind in task.magics:

@@ -168,7 +168,24 @@ _TO_FOREMAN = msgspec.msgpack.Decoder(Answer)
 
 
 def encode(message: Give | Stop | Answer) -> bytes:
-    return _ENCODER.encode(message)
+    """Text that is not Unicode (a name from a hostile image that slipped through) is written with its odd bytes as `\\xNN`, never refused."""
+    try:
+        return _ENCODER.encode(message)
+    except UnicodeEncodeError:
+        return _ENCODER.encode(scrubbed(message))
+
+
+def scrubbed(value: Any) -> Any:
+    """The same record with every text made Unicode."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    if isinstance(value, tuple):
+        return tuple(scrubbed(item) for item in value)
+    if isinstance(value, dict):
+        return {scrubbed(key): scrubbed(item) for key, item in value.items()}
+    if isinstance(value, msgspec.Struct):
+        return msgspec.structs.replace(value, **{name: scrubbed(getattr(value, name)) for name in value.__struct_fields__})
+    return value
 
 
 def for_worker(data: bytes) -> Give | Stop:

@@ -9,13 +9,13 @@ import msgspec
 
 from snapscan.maps.registry import map_volume
 from snapscan.maps.volumes import find_volumes
-from snapscan.model.errors import ReadFault
+from snapscan.model.errors import ReadFault, StoreError
 from snapscan.model.mapping import MapLimits, Mapped
 from snapscan.model.snapshot import SnapshotRef
 from snapscan.model.space import Space
 from snapscan.model.volume import Gap, Segment, Volume, VolumeMap, VolumeReader
 from snapscan.run.attribute import text
-from snapscan.run.messages import MapTask, Part, Probed, ProbeTask
+from snapscan.run.messages import MapTask, Part, Probed, ProbeTask, scrubbed
 from snapscan.run.opened import DONE, MapFacts, OpenSpace, StoredIndex, map_folder
 from snapscan.spaces.folder import FolderSpace
 from snapscan.spaces.registry import open_space
@@ -76,10 +76,14 @@ def map_one(opened: OpenSpace, task: MapTask, limits: MapLimits) -> Iterator[Par
     else:
         mapped = map_volume(VolumeReader(opened.space, volume), volume, limits)
     folder = map_folder(opened.spec, task.volume)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    mapped.owners.save(folder)
-    facts = MapFacts(mapped.former, mapped.containers, mapped.owners.owners)
-    draft = folder / f"{DONE}.tmp"
-    draft.write_bytes(msgspec.json.encode(facts))
-    draft.replace(folder / DONE)
+    facts = MapFacts(mapped.former, scrubbed(mapped.containers), mapped.owners.owners)
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        mapped.owners.save(folder)
+        draft = folder / f"{DONE}.tmp"
+        draft.write_bytes(msgspec.json.encode(facts))
+        draft.replace(folder / DONE)
+    except OSError as error:
+        hint = "free some space, or give another place with --case"
+        raise StoreError("store-write", f"the map of volume {task.volume} in {folder}: {error.strerror}", hint=hint) from error
     yield Part(task.id, 0, True, gaps=mapped.gaps, notes=mapped.notes, owners=mapped.owners.owners)

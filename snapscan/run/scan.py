@@ -6,6 +6,7 @@ import logging
 import os
 import shutil
 import signal
+import stat
 import tempfile
 import time
 from collections import deque
@@ -96,7 +97,10 @@ def scan(
         try:
             return _Run(store, setup, sources, options, progress or Silent(), spawned).run()
         finally:
+            empty = not options.resume and not store.spaces()
             store.close()
+            if empty:  # it holds nothing, and would be in the way of the next try
+                shutil.rmtree(case, ignore_errors=True)
 
 
 def default_case(sources: Sequence[str | Path]) -> str:
@@ -180,9 +184,9 @@ class _Run:
         self._say_changes()
         seconds = float(self._store.meta().get("seconds") or 0.0) + time.monotonic() - began
         self._store.set_meta(interrupted=bool(self._interrupts), finished="" if self._interrupts else _now(), seconds=round(seconds, 3))
-        self._progress.close(self._state())
         if self._errors and not self._store.spaces():
             raise self._errors[0]
+        self._progress.close(self._state())
         view = judged(run_view(self._store), self._options.policy.gate)
         return ScanResult(self._store.folder, view, tuple(self._errors))
 
@@ -287,7 +291,7 @@ class _Run:
         """A file behind a space that is not what it was when it was opened: said, whatever was found."""
         for number, spec in self._specs.items():
             for stamp in spec.stamps if spec.snapshot.kind != "folder" else ():  # a folder's files are checked one by one as they are read
-                if (seen := _stamp(stamp.path)) != stamp:
+                if (seen := _stamp(stamp)) != stamp:
                     detail = "gone" if seen is None else "its size or time of change is another"
                     self._store.add_gaps(number, [Gap("source-changed", stamp.path, detail)])
 
@@ -306,18 +310,16 @@ def _redone(task_id: str) -> bool:
     return ":map:" in task_id or ":join:" in task_id
 
 
-def _stamp(path: str) -> SourceStamp | None:
+def _stamp(before: SourceStamp) -> SourceStamp | None:
+    """What the file looks like now; None if it has gone. A block device has no time of change: its numbers have to do."""
     try:
-        status = os.stat(path)  # noqa: PTH116  # a stamp is made of os.stat's fields
+        status = os.stat(before.path)  # noqa: PTH116  # a stamp is made of os.stat's fields
     except OSError:
         return None
-    return SourceStamp(path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+    if stat.S_ISBLK(status.st_mode):
+        return SourceStamp(before.path, status.st_dev, status.st_ino, before.size_bytes, before.mtime_ns)
+    return SourceStamp(before.path, status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
 
 
 def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
-
-
-def remove_case(case: Path) -> None:
-    """Take away a case that holds nothing: its source could not be opened."""
-    shutil.rmtree(case, ignore_errors=True)

@@ -83,7 +83,11 @@ def _kind_by_type(path: str) -> str:
     if stat.S_ISDIR(mode):
         return "folder"
     if not stat.S_ISREG(mode) and not stat.S_ISBLK(mode):
-        raise UnsupportedFormat("source-not-a-file", f"{printable(path)} is neither a file, nor a block device, nor a directory")
+        raise UnsupportedFormat(
+            "source-not-a-file",
+            f"{printable(path)} is neither a file, nor a block device, nor a directory",
+            hint="give an image, a device or a folder",
+        )
     return ""
 
 

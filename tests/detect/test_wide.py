@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from snapscan.detect.wide import RUN_LEAST, halves, is_wide, wide_regions
+from snapscan.detect.wide import RUN_LEAST, Region, half, is_wide, wide_regions
 
 LENGTHS = st.integers(RUN_LEAST, 60)
 
@@ -15,7 +15,8 @@ def test_run_of_wide_text_is_never_missed(before: int, length: int, encoding: st
     text = ("Pa55word" * 8)[:length].encode(encoding)
     data = bytes([filler]) * before + text + bytes([filler]) * 700
     regions = wide_regions(memoryview(data))
-    assert any(low <= before and before + len(text) <= high for low, high in regions)
+    parity = before % 2 if encoding == "utf-16-le" else (before + 1) % 2
+    assert any(r.low <= before and before + len(text) <= r.high and r.parity == parity for r in regions)
 
 
 def test_plain_text_zeros_and_noise_are_not_wide() -> None:
@@ -27,11 +28,12 @@ def test_plain_text_zeros_and_noise_are_not_wide() -> None:
     assert wide_regions(memoryview(noise)) == []
 
 
-@given(st.binary(max_size=200))
-def test_halves_name_the_places_of_their_bytes(data: bytes) -> None:
-    for half in halves(memoryview(data), len(data) // 3, len(data)):
-        for k, byte in enumerate(half.data):
-            assert data[half.first + 2 * k] == byte
+@given(data=st.binary(max_size=200), parity=st.sampled_from([0, 1]))
+def test_half_names_the_places_of_its_bytes(data: bytes, parity: int) -> None:
+    text = half(memoryview(data), Region(len(data) // 3, len(data), parity))
+    assert text.first % 2 == parity
+    assert [data[text.first + 2 * k] for k in range(len(text.data))] == list(text.data)
+    assert len(text.data) >= (len(data) - len(data) // 3) // 2
 
 
 def test_short_and_empty_views_have_no_wide_text() -> None:

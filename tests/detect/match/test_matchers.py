@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -112,7 +111,7 @@ def test_cache_that_is_not_to_be_trusted_is_not_used(spoil: str, tmp_path: Path,
         file.chmod(0o666)
     else:
         file.rename(tmp_path / "other")
-        os.symlink(tmp_path / "other", file)
+        file.symlink_to(tmp_path / "other")
     compiled = []
     monkeypatch.setattr(hyperscan, "compile_database", lambda p, m: compiled.append(1) or good)
     assert cached_database(PATTERNS, MARKS, tmp_path) == good
