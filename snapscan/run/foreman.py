@@ -54,11 +54,10 @@ class _SpaceState:
 
 
 class Foreman:
-    """`done` are the ids of tasks that an earlier run of the same case has finished; `views` off means that no archive is opened."""
+    """`done` are the ids of tasks that an earlier run of the same case has finished."""
 
-    def __init__(self, sources: list[ProbeTask], *, done: frozenset[str] = frozenset(), views: bool = True) -> None:
+    def __init__(self, sources: list[ProbeTask], *, done: frozenset[str] = frozenset()) -> None:
         self._done = done
-        self._views = views
         self._spaces: dict[int, _SpaceState] = {}
         self._queue: list[tuple[int, int, AnyTask]] = []
         self._order = count()
@@ -124,7 +123,7 @@ class Foreman:
             if state.stage == "joined":
                 state.stage = "looked"
                 number = state.spec.number
-                tasks: list[AnyTask] = [*look_tasks(number, state.looks), *(view_tasks(number, state.items) if self._views else ())]
+                tasks: list[AnyTask] = [*look_tasks(number, state.looks), *view_tasks(number, state.items)]
                 self._begin(state, tuple(tasks), actions)
             return
 

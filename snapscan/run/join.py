@@ -1,4 +1,4 @@
-"""Owner tasks that need no decoding: whose bytes are the hits, which owners begin an archive, what hides at edges."""
+"""The join: whose bytes are the hits, which owners begin an archive, which deserve a second look."""
 
 from __future__ import annotations
 
@@ -7,23 +7,17 @@ from collections.abc import Iterator
 import msgspec
 import numpy as np
 
-from snapscan.detect.chunk import Chunk
-from snapscan.detect.engine import Engine
 from snapscan.detect.inspect.shadow import NAMES as SHADOW_NAMES
-from snapscan.maps.edges import edges, needing_a_look
 from snapscan.maps.space_map import Place
-from snapscan.model.errors import ReadFault
 from snapscan.model.finding import Sighting
 from snapscan.model.locator import ViewStep
 from snapscan.model.owner import OwnerKind
-from snapscan.model.reading import OwnerReader
-from snapscan.model.units import MIB, REACH_BYTES
+from snapscan.model.units import MIB
 from snapscan.model.view import ViewRow
 from snapscan.model.volume import Gap
 from snapscan.run.attribute import sightings_of
-from snapscan.run.messages import EdgeTask, JoinTask, LookItem, Part, ViewItem
+from snapscan.run.messages import JoinTask, LookItem, Part, ViewItem
 from snapscan.run.opened import OpenSpace
-from snapscan.run.sweep import Beat
 
 CARVE_BYTES = 256 * MIB
 """The most that a view carved from free space is given to read."""
@@ -56,9 +50,14 @@ def join(opened: OpenSpace, task: JoinTask, *, every_file: bool) -> Iterator[Par
         for volume, owner, mark in _artefacts(opened, every_file):
             looks.setdefault((volume, owner), set()).add(mark)
     items = list(_views(opened, tuple(item for item in task.magics if item[1] != YARA_ATOM)))
-    views = tuple(ViewRow(item.locator, item.kind, item.stored_bytes, 0, "pending") for item in items if item.owner >= 0)
+    owned = [item for item in items if item.owner >= 0]
+    gaps: tuple[Gap, ...] = ()
+    if not task.views:
+        gaps = (Gap("views-off", "archives", f"{len(owned)} archives and compressed files were not opened"),) if owned else ()
+        items = owned = []
+    views = tuple(ViewRow(item.locator, item.kind, item.stored_bytes, 0, "pending") for item in owned)
     look_items = tuple(LookItem(volume, owner, tuple(sorted(rules))) for (volume, owner), rules in sorted(looks.items()))
-    yield Part(task.id, 0, True, sightings=tuple(sightings), views=views, items=tuple(items), looks=look_items)
+    yield Part(task.id, 0, True, sightings=tuple(sightings), views=views, items=tuple(items), looks=look_items, gaps=gaps)
 
 
 def _artefacts(opened: OpenSpace, every_file: bool) -> Iterator[tuple[int, int, str]]:
@@ -105,58 +104,3 @@ def _run_end(opened: OpenSpace, place: Place, start: int) -> int:
             break
         at = following.until
     return at
-
-
-def look_at_edges(opened: OpenSpace, task: EdgeTask, engine: Engine, beat: Beat) -> Iterator[Part]:
-    """The hits that only show in the owner's own order, within reach of each edge of owners first .. last."""
-    owners = opened.owners(task.volume)
-    if owners is None:
-        yield Part(task.id, 0, True)
-        return
-    found = edges(owners, opened.space.size_bytes)
-    mine = (found.owner >= task.first) & (found.owner < task.last)
-    owner, position, inside, outside = (column[mine] for column in found)
-    seam = outside == -1
-    both = np.concatenate((inside[~seam], outside[~seam]))
-    order = np.argsort(both, kind="stable")
-    values = np.empty(len(both), dtype=np.uint8)
-    values[order] = opened.space.gather(both[order])
-    looked = seam.copy()
-    looked[~seam] = needing_a_look(values[: int((~seam).sum())], values[int((~seam).sum()) :])
-    sightings: dict[tuple[str, str, str], Sighting] = {}
-    gaps: list[Gap] = []
-    places = np.flatnonzero(looked)
-    for count, k in enumerate(places.tolist()):
-        if count % 64 == 0:
-            beat(int(owner[k]), int(owner[k]) + 1)
-        try:
-            for sighting in _look(opened, task.volume, int(owner[k]), int(position[k]), engine):
-                sightings.setdefault((sighting.fingerprint, sighting.rule, sighting.locator), sighting)
-        except ReadFault as fault:
-            gaps.append(
-                Gap("edge-unread", f"owner {int(owner[k])} of volume {task.volume}", fault.message, fault.offset, fault.offset + fault.length)
-            )
-    yield Part(task.id, 0, True, sightings=tuple(sightings.values()), gaps=tuple(gaps[:100]))
-
-
-def _look(opened: OpenSpace, volume: int, owner: int, position: int, engine: Engine) -> Iterator[Sighting]:
-    owners = opened.owners(volume)
-    assert owners is not None
-    reader = OwnerReader(opened.space, owners, owner)
-    base = max(0, position - 2 * REACH_BYTES)
-    data = reader.read(base, position + 2 * REACH_BYTES - base)
-    low = max(0, position - REACH_BYTES - base)
-    high = min(len(data), position + REACH_BYTES - base)
-    for hit in engine.scan(Chunk(memoryview(data), base, low, high)).hits:
-        at = reader.place(hit.start)
-        if at < 0:
-            continue
-        moved = msgspec.structs.replace(hit, start=at)
-        for sighting in sightings_of(moved, opened.space_map):
-            yield _rejoined(sighting, hit.confidence)
-
-
-def _rejoined(sighting: Sighting, confidence: int) -> Sighting:
-    """In the owner's order the match is whole: the mark of a match that leaves its owner does not hold here."""
-    evidence = tuple(item for item in sighting.evidence if item.outcome != "unjoined")
-    return msgspec.structs.replace(sighting, evidence=evidence, confidence=confidence)

@@ -26,6 +26,7 @@ from snapscan.run.sweep import Beat
 INSPECTED_BYTES = 1 * MIB
 """Credential files are small; a larger owner is inspected in windows of this size, overlapping by WINDOW_OVERLAP_BYTES."""
 WINDOW_OVERLAP_BYTES = 64 * 1024
+HEAD_BYTES = 512
 
 
 def look_again(opened: OpenSpace, task: LookTask, setup: Setup, engine: Engine, beat: Beat) -> Iterator[Part]:
@@ -33,24 +34,28 @@ def look_again(opened: OpenSpace, task: LookTask, setup: Setup, engine: Engine, 
     for number, item in enumerate(task.items):
         beat(number, number + 1)
         gaps: list[Gap] = []
+        notes: list[str] = []
         sightings: dict[tuple[str, str, str], Sighting] = {}
         owners = opened.owners(item.volume)
         if owners is not None:
             path = owners.path(item.owner)
             reader = OwnerReader(opened.space, owners, item.owner)
             try:
-                for hit in (*_inspected(path, reader, item, setup, engine), *_yara(reader, item, setup, path, gaps)):
+                for hit in (*_inspected(path, reader, item, setup, engine), *_yara(reader, item, setup, path, gaps, notes)):
                     for sighting in _placed(opened, reader, hit):
                         sightings.setdefault((sighting.fingerprint, sighting.rule, sighting.locator), sighting)
             except ReadFault as fault:
                 gaps.append(Gap("look-unread", path.decode("utf-8", "backslashreplace"), fault.message, fault.offset, fault.offset + fault.length))
-        yield Part(task.id, number, number == len(task.items) - 1, sightings=tuple(sightings.values()), gaps=tuple(gaps))
+        yield Part(task.id, number, number == len(task.items) - 1, sightings=tuple(sightings.values()), gaps=tuple(gaps), notes=tuple(notes))
 
 
 def _inspected(path: bytes, reader: OwnerReader, item: LookItem, setup: Setup, engine: Engine) -> Iterator[Hit]:
     rules = frozenset(item.rules)
+    head = reader.read(0, HEAD_BYTES)
+    if not any(inspector.wants(path, head, rules) for inspector in INSPECTORS):
+        return
     for base, data in _windows(reader, INSPECTED_BYTES, WINDOW_OVERLAP_BYTES):
-        wanted = [inspector for inspector in INSPECTORS if inspector.wants(path, data[:512], rules)]
+        wanted = [inspector for inspector in INSPECTORS if inspector.wants(path, data[:HEAD_BYTES], rules)]
         hits = engine.scan(whole(data)).hits if wanted else []
         for inspector in wanted:
             for found in inspector.inspect(path, data, hits, setup.by_id):
@@ -62,12 +67,12 @@ def _inspected(path: bytes, reader: OwnerReader, item: LookItem, setup: Setup, e
                 yield Hit(found.rule_id, base + found.start, found.length, fingerprint, redact(found.value), int(confidence), found.evidence)
 
 
-def _yara(reader: OwnerReader, item: LookItem, setup: Setup, path: bytes, gaps: list[Gap]) -> Iterator[Hit]:
+def _yara(reader: OwnerReader, item: LookItem, setup: Setup, path: bytes, gaps: list[Gap], notes: list[str]) -> Iterator[Hit]:
     if setup.yara is None or "yara" not in item.rules:
         return
     where = path.decode("utf-8", "backslashreplace")
     if reader.size_bytes > ITEM_BYTES:
-        gaps.append(Gap("yara-windows", where, f"larger than {ITEM_BYTES} bytes: looked at in windows, conditions on the whole file may not hold"))
+        notes.append(f"{where} is larger than {ITEM_BYTES} bytes: YARA looked at it in windows, conditions on the whole file may not hold")
     for base, data in _windows(reader, ITEM_BYTES, OVERLAP_BYTES):
         try:
             matches = setup.yara.match(data)

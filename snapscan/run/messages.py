@@ -61,6 +61,8 @@ class JoinTask(Task, frozen=True, tag=True):
     magics: tuple[tuple[int, str], ...] = ()
     last: bool = False
     """The space's last join task: it also lists the owners that are looked at for their name."""
+    views: bool = True
+    """Whether archives are opened; where not, it is said how many were there."""
 
 
 class EdgeTask(Task, frozen=True, tag=True):

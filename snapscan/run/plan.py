@@ -35,7 +35,7 @@ def map_tasks(spec: SpaceSpec) -> Iterator[MapTask]:
         yield MapTask(f"{spec.number}:map:{volume}", spec.number, volume)
 
 
-def join_tasks(space: int, hits: Iterable[Hit], magics: Iterable[tuple[int, str]]) -> Iterator[JoinTask]:
+def join_tasks(space: int, hits: Iterable[Hit], magics: Iterable[tuple[int, str]], *, views: bool = True) -> Iterator[JoinTask]:
     """Batches of hits in order of place; all magics in one task, because neighbours decide which of them begin a view."""
     batch: list[Hit] = []
     number = 0
@@ -44,7 +44,7 @@ def join_tasks(space: int, hits: Iterable[Hit], magics: Iterable[tuple[int, str]
         if len(batch) == JOIN_HITS:
             yield JoinTask(f"{space}:join:{number}", space, tuple(batch))
             batch, number = [], number + 1
-    yield JoinTask(f"{space}:join:{number}", space, tuple(batch), tuple(magics), last=True)
+    yield JoinTask(f"{space}:join:{number}", space, tuple(batch), tuple(magics), last=True, views=views)
 
 
 def edge_tasks(space: int, volume: int, owners: int) -> Iterator[EdgeTask]:

@@ -157,7 +157,7 @@ class _Run:
             ProbeTask(f"0:probe:{n}", 0, spec, str(store.maps / f"source-{n}.listing"), options.policy.limits.task_bytes)
             for n, spec in enumerate(specs)
         ]
-        self._foreman = Foreman(tasks, done=frozenset(id for id in store.tasks(done=True) if not _redone(id)), views=options.policy.scope.views)
+        self._foreman = Foreman(tasks, done=frozenset(id for id in store.tasks(done=True) if not _redone(id)))
 
     def _source(self, path: str) -> SourceSpec:
         try:
@@ -253,9 +253,9 @@ class _Run:
     def _plan_join(self, action: PlanJoin) -> Planned:
         self._stage = "naming"
         owners = dict(action.owners)
-        tasks: list[AnyTask] = [
-            *join_tasks(action.space, self._store.hits(action.space), ((m.start, m.kind) for m in self._store.magics(action.space)))
-        ]
+        magics = ((magic.start, magic.kind) for magic in self._store.magics(action.space))
+        views = self._options.policy.scope.views
+        tasks: list[AnyTask] = [*join_tasks(action.space, self._store.hits(action.space), magics, views=views)]
         for volume, count in sorted(owners.items()):
             tasks += edge_tasks(action.space, volume, count)
         return Planned(action.space, tuple(tasks))

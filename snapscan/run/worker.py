@@ -23,8 +23,9 @@ from snapscan.model.errors import SnapscanError
 from snapscan.model.space import Range
 from snapscan.model.units import PAGE_BYTES
 from snapscan.model.volume import Gap
+from snapscan.run.edge_task import look_at_edges
 from snapscan.run.heartbeat import Slot
-from snapscan.run.join import YARA_ATOM, join, look_at_edges
+from snapscan.run.join import YARA_ATOM, join
 from snapscan.run.logs import WorkerLog
 from snapscan.run.looks import look_again
 from snapscan.run.messages import (

@@ -24,6 +24,8 @@ Int64 = NDArray[np.int64]
 UInt8 = NDArray[np.uint8]
 
 GATHER_BLOCK_BYTES = 64 * 1024
+GATHER_MAP_BYTES = 64 * 1024 * 1024
+"""Mapped at a time: each touch brings in 64 KiB, and what is mapped counts as this process's memory."""
 _FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
 """O_NONBLOCK: the opening of a FIFO returns at once (and is then refused); regular files and disks do not care."""
 
@@ -126,11 +128,15 @@ class SourceFile:
             return out
         size = min(self.size_bytes, os.fstat(self.descriptor).st_size)
         inside = inside[offsets[inside] < size]
-        if len(inside):
-            with mmap.mmap(self.descriptor, size, access=mmap.ACCESS_READ) as mapped:
-                content = np.frombuffer(mapped, dtype=np.uint8)
-                out[inside] = content[offsets[inside]]
-                del content  # the map cannot be closed while an array looks into it
+        order = inside[np.argsort(offsets[inside], kind="stable")]
+        edges = np.searchsorted(offsets[order], np.arange(0, size + GATHER_MAP_BYTES, GATHER_MAP_BYTES))
+        for number, (low, high) in enumerate(pairwise(edges.tolist())):
+            if low < high:
+                base = number * GATHER_MAP_BYTES
+                with mmap.mmap(self.descriptor, min(GATHER_MAP_BYTES, size - base), access=mmap.ACCESS_READ, offset=base) as mapped:
+                    content = np.frombuffer(mapped, dtype=np.uint8)
+                    out[order[low:high]] = content[offsets[order[low:high]] - base]
+                    del content  # the map cannot be closed while an array looks into it
         return out
 
     def _gather_by_reading(self, offsets: Int64, inside: Int64, out: UInt8) -> None:
