@@ -23,8 +23,9 @@ from snapscan.model.units import REACH_BYTES
 WINDOW_BYTES = 256
 """Context on each side of a match that checks may look at."""
 
-FOLLOW_BYTES = REACH_BYTES
-"""How far an armoured key is read on, to know it again however it is wrapped; every chunk has so many bytes behind what it owns."""
+FOLLOW_BYTES = 2 * REACH_BYTES
+"""How far an armoured key is read on, to know it again however it is wrapped (RSA of 8192 bits takes 6,400); every chunk has so many bytes
+behind what it owns."""
 
 
 class Mark(NamedTuple):

@@ -80,6 +80,8 @@ class SpaceMap:
         path, also = (paths[0] if paths else b""), tuple(paths[1:])
         if claim.owner_offset >= record.size_bytes and record.kind is OwnerKind.FILE:
             return Place(volume, claim.owner, position, "slack", "stale", path, False, until, record, also)
+        if record.kind is OwnerKind.ATTRIBUTE:  # bears its file's path, and is not what that path leads to
+            return Place(volume, claim.owner, position, record.kind.word, record.state.name.lower(), path, False, until, record, also)
         if record.kind is OwnerKind.FILE:
             until = min(until, position + record.size_bytes - claim.owner_offset)
         state = "unwritten" if claim.flags & RowFlag.UNWRITTEN else record.state.name.lower()

@@ -19,15 +19,18 @@ class OwnerReader:
 
     def read(self, offset: int, length: int) -> bytes:
         """Cut at the owner's end. Raises ReadFault."""
-        length = max(0, min(length, self.size_bytes - offset))
-        buffer = bytearray(length)
-        view = memoryview(buffer)
+        buffer = bytearray(max(0, min(length, self.size_bytes - offset)))
+        self.read_into(offset, memoryview(buffer))
+        return bytes(buffer)
+
+    def read_into(self, offset: int, view: memoryview) -> None:
+        """Fill `view`, which holds zeros, from the owner's byte `offset`; the caller stays inside the size. Raises ReadFault."""
+        length = len(view)
         for extent in _between(self._extents, offset, offset + length):
             low = max(extent.owner_offset, offset)
             high = min(extent.owner_offset + extent.end - extent.start, offset + length)
             if low < high:
                 self._space.read_into(extent.start + low - extent.owner_offset, view[low - offset : high - offset])
-        return bytes(buffer)
 
     def place(self, offset: int) -> int:
         """Where the owner's byte `offset` lies in the space, -1 for a hole."""

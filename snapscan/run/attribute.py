@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
+import msgspec
+
+from snapscan.detect.redact import redact_text
 from snapscan.maps.space_map import Place, SpaceMap
 from snapscan.model.finding import Attribution, Confidence, Evidence, Hit, Sighting
 from snapscan.model.locator import Locator, ViewStep
@@ -20,11 +25,8 @@ def sightings_of(hit: Hit, space_map: SpaceMap, places: list[Place] | None = Non
         evidence, confidence = hit.evidence, hit.confidence
         if not joined:
             evidence, confidence = (*evidence, UNJOINED), int(Confidence.LOW)
-        found.append(
-            sighting_at(
-                hit, place, space_map.locator(place, hit.start, hit.length), hit.start, evidence, confidence, formerly(space_map, place, hit.start)
-            )
-        )
+        locator = shown_locator(space_map, place, hit.start, hit.length)
+        found.append(sighting_at(hit, place, locator, hit.start, evidence, confidence, formerly(space_map, place, hit.start)))
     return found
 
 
@@ -56,6 +58,14 @@ def sighting_at(
     )
 
 
+def shown_locator(space_map: SpaceMap, place: Place, position: int, length: int) -> Locator:
+    """The locator by path, or by place where the path itself would give a secret away."""
+    locator = space_map.locator(place, position, length)
+    if place.named and _tells(place.path):
+        return msgspec.structs.replace(locator, path=place.word.encode(), offset=position, in_space=True)
+    return locator
+
+
 def formerly(space_map: SpaceMap, place: Place, position: int) -> Attribution | None:
     """What else is known of a place: whose it was, whose slack it is, which container's."""
     if place.word == "slack":
@@ -71,11 +81,17 @@ def formerly(space_map: SpaceMap, place: Place, position: int) -> Attribution | 
 
 def in_view(space_map: SpaceMap, place: Place, start: int, steps: tuple[ViewStep, ...], offset: int, length: int) -> Locator:
     """Bytes inside a view: the owner's own locator, or for a carved view the place `start` where it begins, then the steps."""
-    base = space_map.locator(place, start, length)
-    views = steps if place.named else (ViewStep("at", hex(start).encode()), *steps)
+    base = shown_locator(space_map, place, start, length)
+    views = steps if place.named and not base.in_space else (ViewStep("at", hex(start).encode()), *steps)
     return Locator(base.kind, base.label, base.state, base.volume, base.filesystem, base.path, views, offset, length)
 
 
+@lru_cache(maxsize=4096)
 def text(path: bytes) -> str:
-    """A path for people: UTF-8 as it is, any other byte as `\\xNN`. The locator beside it has the bytes exactly."""
-    return path.decode("utf-8", "backslashreplace")
+    """A path for people: UTF-8 as it is, any other byte as `\\xNN`, and what looks like a secret in it hidden."""
+    return redact_text(path.decode("utf-8", "backslashreplace"))
+
+
+def _tells(path: bytes) -> bool:
+    """Whether a path, written out, would show a secret."""
+    return text(path) != path.decode("utf-8", "backslashreplace")

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 
 from snapscan.detect.chunk import Chunk
-from snapscan.detect.engine import WINDOW_BYTES, Engine
+from snapscan.detect.engine import FOLLOW_BYTES, WINDOW_BYTES, Engine
 from snapscan.maps.edges import Edges, edges, needing_a_look
 from snapscan.model.errors import ReadFault
-from snapscan.model.finding import Hit, Sighting
+from snapscan.model.finding import Evidence, Hit, Sighting
 from snapscan.model.owner import OwnerMap
 from snapscan.model.reading import OwnerReader
 from snapscan.model.units import MIB, REACH_BYTES
@@ -27,6 +27,7 @@ from snapscan.run.messages import EdgeTask, Part
 from snapscan.run.opened import OpenSpace
 from snapscan.run.sweep import Beat
 
+IN_ORDER = Evidence("owner", "in-order", 0, "read in the owner's own order, at one of its edges")
 BATCH_BYTES = 1 * MIB
 PAD_BYTES = 2 * WINDOW_BYTES
 """NULs between pieces: what checks see around a match, in UTF-16 too, holds nothing of the next piece."""
@@ -92,7 +93,7 @@ class _Batch:
         reader = OwnerReader(self._opened.space, self._owners, owner)
         base = max(0, position - SIDE_BYTES)
         try:
-            data = reader.read(base, position + SIDE_BYTES - base)
+            data = reader.read(base, position + REACH_BYTES + FOLLOW_BYTES - base)
         except ReadFault as fault:
             if len(self.gaps) < GAPS_MOST:
                 where = self._owners.path(owner).decode("utf-8", "backslashreplace")
@@ -129,5 +130,5 @@ class _Batch:
 
 def _rejoined(sighting: Sighting, confidence: int) -> Sighting:
     """In the owner's order the match is whole: the mark of a match that leaves its owner does not hold here."""
-    evidence = tuple(item for item in sighting.evidence if item.outcome != "unjoined")
+    evidence = (*(item for item in sighting.evidence if item.outcome != "unjoined"), IN_ORDER)
     return msgspec.structs.replace(sighting, evidence=evidence, confidence=confidence)

@@ -18,6 +18,8 @@ from snapscan.run.messages import AnyTask, EdgeTask, JoinTask, LookTask, MapTask
 from snapscan.run.plan import edge_task, look_task, range_task, view_task
 
 LEAST_BYTES = 64 * KIB
+BLIND_ATTEMPTS = 4
+"""Tries of a range whose worker died before it had begun: such deaths say nothing of the range, so it is not given up at the second."""
 Decided = tuple[Lose | Refuse | None, list[AnyTask]]
 """What is lost, and the tasks that take the place of the one that failed (the same id: try again)."""
 
@@ -63,7 +65,7 @@ def failed(task: AnyTask, error: tuple[str, str, str, int]) -> Decided:
 
 def _range(task: RangeTask, event: Died, attempts: int) -> Decided:
     inside = task.start <= event.start < event.end <= task.end
-    if task.end - task.start <= LEAST_BYTES or (not inside and attempts > 1):
+    if task.end - task.start <= LEAST_BYTES or (not inside and attempts > BLIND_ATTEMPTS):
         return Lose(task, ledger=(LedgerRow(task.start, task.end, "lost", event.reason, event.detail),)), []
     if not inside:
         return None, [task]

@@ -15,7 +15,7 @@ from snapscan.model.owner import OwnerKind
 from snapscan.model.units import MIB
 from snapscan.model.view import ViewRow
 from snapscan.model.volume import Gap
-from snapscan.run.attribute import sightings_of
+from snapscan.run.attribute import in_view, shown_locator, sightings_of
 from snapscan.run.messages import JoinTask, LookItem, Part, ViewItem
 from snapscan.run.opened import OpenSpace
 
@@ -83,14 +83,14 @@ def _views(opened: OpenSpace, magics: tuple[tuple[int, str], ...]) -> Iterator[V
             if place.named:
                 if place.offset == 0 and place.word == OwnerKind.FILE.word and place.record is not None:
                     size = place.record.size_bytes
-                    locator = msgspec.structs.replace(space_map.locator(place, start, size), views=(ViewStep(kind),))
+                    locator = in_view(space_map, place, start, (ViewStep(kind),), 0, size)
                     yield ViewItem(place.volume, place.owner, kind, start, start + size, size, str(locator))
             elif place.word in _UNNAMED and start >= covered:
                 end = min(_run_end(opened, place, start), start + CARVE_BYTES, opened.space.size_bytes)
                 if kind == "zip":
                     covered = end
                 locator = msgspec.structs.replace(
-                    space_map.locator(place, start, end - start), views=(ViewStep("at", hex(start).encode()), ViewStep(kind))
+                    shown_locator(space_map, place, start, end - start), views=(ViewStep("at", hex(start).encode()), ViewStep(kind))
                 )
                 yield ViewItem(place.volume, -1, kind, start, end, end - start, str(locator))
 

@@ -54,7 +54,8 @@ def _inspected(path: bytes, reader: OwnerReader, item: LookItem, setup: Setup, e
     head = reader.read(0, HEAD_BYTES)
     if not any(inspector.wants(path, head, rules) for inspector in INSPECTORS):
         return
-    for base, data in _windows(reader, INSPECTED_BYTES, WINDOW_OVERLAP_BYTES):
+    for base, view in _windows(reader, INSPECTED_BYTES, WINDOW_OVERLAP_BYTES):
+        data = bytes(view)
         wanted = [inspector for inspector in INSPECTORS if inspector.wants(path, data[:HEAD_BYTES], rules)]
         hits = engine.scan(whole(data)).hits if wanted else []
         for inspector in wanted:
@@ -80,7 +81,7 @@ def _yara(reader: OwnerReader, item: LookItem, setup: Setup, path: bytes, gaps: 
             gaps.append(Gap("yara-failed", where, error.message, base, base + len(data)))
             continue
         for match in matches:
-            value = data[match.start : match.start + match.length]
+            value = bytes(data[match.start : match.start + match.length])
             yield Hit(
                 rule=match.rule,
                 start=base + match.start,
@@ -92,12 +93,14 @@ def _yara(reader: OwnerReader, item: LookItem, setup: Setup, path: bytes, gaps: 
             )
 
 
-def _windows(reader: OwnerReader, most: int, overlap: int) -> Iterator[tuple[int, bytes]]:
-    """The owner's bytes, whole or in overlapping windows."""
+def _windows(reader: OwnerReader, most: int, overlap: int) -> Iterator[tuple[int, memoryview]]:
+    """The owner's bytes, whole or in overlapping windows; each view is used before the next is asked for."""
     at = 0
     while True:
-        data = reader.read(at, most)
-        yield at, data
+        buffer = bytearray(max(0, min(most, reader.size_bytes - at)))
+        with memoryview(buffer) as view:
+            reader.read_into(at, view)
+            yield at, view
         if at + most >= reader.size_bytes:
             return
         at += most - overlap

@@ -186,14 +186,17 @@ def _space_view(store: Reader, record: SpaceRecord) -> SpaceView:
 
 def _findings(store: Reader, spaces: list[SpaceView], rules: dict[str, RuleInfo]) -> tuple[FindingView, ...]:
     """One for each secret and rule. A place that several tasks saw (the join, an edge, a second look) is one sighting: the most certain of them."""
-    places: dict[tuple[str, str], dict[tuple[int, str], SightingView]] = {}
+    places: dict[tuple[int, str, str], SightingView] = {}
     for space in spaces:
         for item in chain(store.sightings(space.id), (_by_place(space, found) for found in store.unjoined_hits(space.id))):
-            seen = places.setdefault((item.fingerprint, item.rule), {})
-            before = seen.get((space.id, item.locator))
+            key = (space.id, item.rule, item.locator.rpartition("+")[0])
+            before = places.get(key)
             if before is None or _certainty(before.sighting) < _certainty(item):
-                seen[space.id, item.locator] = SightingView(space, item)
-    found = [_finding(key, rules.get(key[1]) or _unknown_rule(key[1]), list(seen.values())) for key, seen in places.items()]
+                places[key] = SightingView(space, item)
+    seen: dict[tuple[str, str], list[SightingView]] = {}
+    for view in places.values():
+        seen.setdefault((view.sighting.fingerprint, view.sighting.rule), []).append(view)
+    found = [_finding(key, rules.get(key[1]) or _unknown_rule(key[1]), group) for key, group in seen.items()]
     return tuple(sorted(found, key=_rank))
 
 
@@ -211,8 +214,9 @@ def _by_place(space: SpaceView, found: Hit) -> Sighting:
 NOT_JOINED = Evidence("owner", "not-joined", 0, "the run ended before owners were told")
 
 
-def _certainty(item: Sighting) -> tuple[int, int]:
-    return (item.confidence, len(item.evidence))
+def _certainty(item: Sighting) -> tuple[bool, int, int]:
+    """An owner's own order beats the order of the space: what runs over a seam is whole only there."""
+    return (any(evidence.outcome == "in-order" for evidence in item.evidence), item.confidence, len(item.evidence))
 
 
 def _finding(key: tuple[str, str], rule: RuleInfo, seen: list[SightingView]) -> FindingView:

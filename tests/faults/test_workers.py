@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gzip
 import hashlib
 import logging
 import os
@@ -18,8 +19,11 @@ import pytest
 from snapscan.detect.chunk import Chunk
 from snapscan.detect.engine import Engine, Scanned
 from snapscan.model.policy import SCAN_DEFAULTS, RunPolicy, load_policy
+from snapscan.model.runview import RunView
 from snapscan.model.units import KIB, MIB
 from snapscan.run.scan import ScanOptions, ScanResult, scan
+from snapscan.store.queries import run_view
+from snapscan.store.store import Store
 
 STEP = 16 * KIB
 SIZE = 4 * MIB
@@ -134,8 +138,6 @@ def test_fault_costs_its_64_kib_and_nothing_else(deed: Callable[[], None], reaso
 
 
 def test_fault_in_one_view_costs_that_view(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import gzip
-
     folder = tmp_path / "tree"
     folder.mkdir()
     for number in range(5):
@@ -150,31 +152,31 @@ def test_fault_in_one_view_costs_that_view(tmp_path: Path, monkeypatch: pytest.M
     assert result.view.pending_tasks == 0
 
 
-def test_killed_run_is_resumed_to_its_end(tmp_path: Path) -> None:
-    """The foreman itself is killed in the middle; `--resume` completes the case, each canary once."""
-    path, extra = image(tmp_path, trigger=False), rules(tmp_path)
-    (tmp_path / "snapscan.yml").write_text("limits: {task_bytes: 64KiB}\n")
+KILLER = textwrap.dedent(
+    """
+    import os, signal, sys
+    from snapscan.run import scan as module
+    results = int(sys.argv[1])
+    saved = module._Run._save
+    def save(self, action):
+        saved(self, action)
+        self.count = getattr(self, "count", 0) + 1
+        if self.count == results:
+            os.kill(os.getpid(), signal.SIGKILL)
+    module._Run._save = save
+    from snapscan.cli.main import run
+    sys.argv = ["snapscan", *sys.argv[2:]]
+    sys.exit(run())
+    """
+)
+"""The command, whose foreman is killed right after the n-th result is stored."""
+
+
+def killed_and_resumed(tmp_path: Path, source: Path, results: int) -> RunView:
     (tmp_path / "key").write_bytes(bytes(32))
-    script = textwrap.dedent(
-        """
-        import os, signal, sys
-        from snapscan.run import scan as module
-        saved = module._Run._save
-        def save(self, action):
-            saved(self, action)
-            self.count = getattr(self, "count", 0) + 1
-            if self.count == 20:
-                os.kill(os.getpid(), signal.SIGKILL)
-        module._Run._save = save
-        from snapscan.cli.main import run
-        sys.argv = ["snapscan", *sys.argv[1:]]
-        sys.exit(run())
-        """
-    )
-    arguments = ["--rules", str(extra), "--key-file", "key", "--progress", "off", "--workers", "2"]
-    killed = subprocess.run(
-        [sys.executable, "-c", script, "scan", str(path), "--case", "case", *arguments], cwd=tmp_path, capture_output=True, check=False
-    )
+    arguments = ["--rules", str(rules(tmp_path)), "--key-file", "key", "--progress", "off", "--workers", "2"]
+    start = [sys.executable, "-c", KILLER, str(results), "scan", str(source), "--case", "case"]
+    killed = subprocess.run([*start, *arguments], cwd=tmp_path, capture_output=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     report = subprocess.run([sys.executable, "-m", "snapscan", "report", "case", "--format", "jsonl"], cwd=tmp_path, capture_output=True, check=False)
     assert b'"complete":false' in report.stdout
@@ -182,15 +184,31 @@ def test_killed_run_is_resumed_to_its_end(tmp_path: Path) -> None:
         [sys.executable, "-m", "snapscan", "scan", "--resume", "case", *arguments], cwd=tmp_path, capture_output=True, check=False
     )
     assert resumed.returncode == 1, resumed.stderr
-    from snapscan.store.queries import run_view
-    from snapscan.store.store import Store
-
     with Store.open_read_only(tmp_path / "case") as store:
         view = run_view(store)
+    assert view.pending_tasks == 0
+    assert all(entry.row.outcome == "opened" for entry in view.views)
+    return view
+
+
+def test_killed_run_is_resumed_to_its_end(tmp_path: Path) -> None:
+    """The foreman itself is killed in the middle of the sweep; `--resume` completes the case, each canary once."""
+    (tmp_path / "snapscan.yml").write_text("limits: {task_bytes: 64KiB}\n")
+    view = killed_and_resumed(tmp_path, image(tmp_path, trigger=False), 20)
     places = sorted(place.sighting.space_offset for finding in view.findings if finding.rule.id == "canary.token" for place in finding.sightings)
     assert places == expected()
     assert view.spaces[0].totals.swept == SIZE
-    assert view.pending_tasks == 0
+
+
+@pytest.mark.parametrize("results", [2, 4, 5, 6])
+def test_run_killed_among_its_views_opens_each_in_the_end(results: int, tmp_path: Path) -> None:
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    for number in range(200):
+        (folder / f"{number:03}.gz").write_bytes(gzip.compress(b"x cnry_" + token(number) + b" x"))
+    view = killed_and_resumed(tmp_path, folder, results)
+    assert len(view.views) == 200
+    assert len([finding for finding in view.findings if finding.rule.id == "canary.token"]) == 200
 
 
 def test_interrupt_leaves_a_usable_incomplete_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

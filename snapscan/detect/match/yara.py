@@ -54,7 +54,7 @@ class YaraMatcher:
         self.atoms: tuple[bytes, ...] = tuple(dict.fromkeys(atom for rule in self.rules for atom in rule.atoms))
         self.slow: tuple[str, ...] = tuple(rule.name for rule in self.rules if not rule.atoms and not rule.private)
 
-    def match(self, data: bytes) -> list[YaraMatch]:
+    def match(self, data: bytes | memoryview) -> list[YaraMatch]:
         """The rules that match these bytes as a whole. Raises RuleError `yara-failed` when YARA gives up."""
         if self._compiled is None:
             return []
