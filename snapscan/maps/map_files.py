@@ -24,7 +24,8 @@ class MapFiles:
             self._known[directory] = known
         return known
 
-    def _find(self, path: str) -> int:
+    def find(self, path: str) -> int:
+        """The owner at `path`, -1 where there is none; links are not followed."""
         at = self._owners.root
         for part in path.encode("utf-8", "surrogateescape").strip(b"/").split(b"/"):
             if at < 0:
@@ -34,14 +35,14 @@ class MapFiles:
 
     def list_dir(self, path: str) -> list[str]:
         """Names in the directory, in order; none where there is no such directory."""
-        at = self._find(path)
+        at = self.find(path)
         if at < 0 or self._owners.kind[at] != OwnerKind.DIRECTORY:
             return []
         return sorted(name.decode("utf-8", "surrogateescape") for name in self._entries(at))
 
     def read_file(self, path: str) -> bytes | None:
         """The file's bytes as the guest reads them; None where there is no such file, it is above 16 MiB, or a part cannot be read."""
-        at = self._find(path)
+        at = self.find(path)
         if at < 0 or self._owners.kind[at] != OwnerKind.FILE or int(self._owners.size[at]) > READ_MOST:
             return None
         out = bytearray(int(self._owners.size[at]))

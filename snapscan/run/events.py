@@ -42,7 +42,7 @@ class Opened(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """The join of a space was cut into tasks."""
+    """The next stage of a space was cut into tasks."""
 
     space: int
     tasks: tuple[AnyTask, ...]
@@ -113,8 +113,14 @@ class PlanJoin(msgspec.Struct, frozen=True):
     """(volume, owners) of each map."""
 
 
+class PlanProof(msgspec.Struct, frozen=True):
+    """All of a space's sightings are stored: cut their proof into tasks, and answer with Planned."""
+
+    space: int
+
+
 class Finish(msgspec.Struct, frozen=True):
     """All is done, or nothing more will be: stop the workers."""
 
 
-Action = Assign | Replace | OpenCase | Refuse | Announce | Save | Lose | PlanJoin | Finish
+Action = Assign | Replace | OpenCase | Refuse | Announce | Save | Lose | PlanJoin | PlanProof | Finish

@@ -5,6 +5,7 @@ Each space goes through stages, the next one begun when the last task of the one
     opened   range tasks and map tasks side by side: bytes and names do not wait for each other
     joined   whose bytes are the hits; edges
     looked   views and second looks that the join asked for
+    proved   which files with findings are unchanged parts of packages
 """
 
 from __future__ import annotations
@@ -27,16 +28,31 @@ from snapscan.run.events import (
     Opened,
     PlanJoin,
     Planned,
+    PlanProof,
     Ready,
     Refuse,
     Replace,
     Save,
 )
 from snapscan.run.giveup import crashed, failed
-from snapscan.run.messages import AnyTask, EdgeTask, JoinTask, LookItem, LookTask, MapTask, Part, ProbeTask, RangeTask, SpaceSpec, ViewItem, ViewTask
+from snapscan.run.messages import (
+    AnyTask,
+    EdgeTask,
+    JoinTask,
+    LookItem,
+    LookTask,
+    MapTask,
+    Part,
+    ProbeTask,
+    ProofTask,
+    RangeTask,
+    SpaceSpec,
+    ViewItem,
+    ViewTask,
+)
 from snapscan.run.plan import look_tasks, view_tasks
 
-_PRIORITY: dict[type, int] = {ProbeTask: 0, MapTask: 1, RangeTask: 2, JoinTask: 3, EdgeTask: 4, LookTask: 5, ViewTask: 6}
+_PRIORITY: dict[type, int] = {ProbeTask: 0, MapTask: 1, RangeTask: 2, JoinTask: 3, EdgeTask: 4, LookTask: 5, ViewTask: 6, ProofTask: 7}
 START_FAILURES_MOST = 8
 """Workers in a row that die before they have done anything: then something is wrong with this machine, not with an image."""
 
@@ -118,6 +134,11 @@ class Foreman:
                 actions.append(PlanJoin(state.spec.number, tuple(sorted(state.owners.items()))))
                 return
             if state.stage == "looked":
+                state.stage = "proved"
+                self._waiting_for_driver += 1
+                actions.append(PlanProof(state.spec.number))
+                return
+            if state.stage == "proved":
                 state.stage = "done"
                 return
             if state.stage == "joined":

@@ -14,7 +14,7 @@ from snapscan.model.units import KIB
 from snapscan.model.view import ViewRow
 from snapscan.model.volume import Gap
 from snapscan.run.events import Died, Lose, Refuse
-from snapscan.run.messages import AnyTask, EdgeTask, JoinTask, LookTask, MapTask, ProbeTask, RangeTask, ViewTask
+from snapscan.run.messages import AnyTask, EdgeTask, JoinTask, LookTask, MapTask, ProbeTask, ProofTask, RangeTask, ViewTask
 from snapscan.run.plan import edge_task, look_task, range_task, view_task
 
 LEAST_BYTES = 64 * KIB
@@ -38,6 +38,8 @@ def crashed(task: AnyTask, event: Died, attempts: int) -> Decided:
         return _join(task, event, attempts)
     if attempts < 2:
         return None, [task]
+    if isinstance(task, ProofTask):  # nothing is missing without it: findings of packages only count in full
+        return Lose(task), []
     if isinstance(task, MapTask):
         return Lose(task, gaps=(Gap("unmapped", f"volume {task.volume}", f"{event.reason} {event.detail}".strip()),)), []
     error = (
@@ -58,6 +60,8 @@ def failed(task: AnyTask, error: tuple[str, str, str, int]) -> Decided:
         return Lose(task, ledger=(LedgerRow(task.start, task.end, "unread", reference, message),)), []
     if isinstance(task, ViewTask):
         return Lose(task, views=tuple(ViewRow(i.locator, i.kind, i.stored_bytes, 0, "refused", reference, message) for i in task.items)), []
+    if isinstance(task, ProofTask):
+        return Lose(task), []
     if isinstance(task, JoinTask):
         return Lose(task, unowned=task.hits, gaps=(Gap("unmapped", "join", message),)), []
     return Lose(task, gaps=(Gap("unmapped" if isinstance(task, MapTask) else "owners-unread", task.id, f"{reference}: {message}"),)), []

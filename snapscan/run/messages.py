@@ -101,7 +101,13 @@ class LookTask(Task, frozen=True, tag=True):
     items: tuple[LookItem, ...]
 
 
-AnyTask = ProbeTask | RangeTask | MapTask | JoinTask | EdgeTask | ViewTask | LookTask
+class ProofTask(Task, frozen=True, tag=True):
+    """Which of these files (paths of sightings) are unchanged parts of an installed package."""
+
+    paths: tuple[str, ...]
+
+
+AnyTask = ProbeTask | RangeTask | MapTask | JoinTask | EdgeTask | ViewTask | LookTask | ProofTask
 
 
 class Probed(msgspec.Struct, frozen=True):
@@ -130,6 +136,8 @@ class Part(msgspec.Struct, frozen=True):
     probed: Probed | None = None
     items: tuple[ViewItem, ...] = ()
     looks: tuple[LookItem, ...] = ()
+    proofs: tuple[tuple[str, str], ...] = ()
+    """(path, package)"""
     owners: int = 0
     error: tuple[str, str, str, int] | None = None
     """(reference, message, hint, exit code) of an error that ends the run: the source cannot be opened, our output cannot be written."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from snapscan.model.finding import Hit
 from snapscan.model.space import Range
 from snapscan.model.units import MIB
-from snapscan.run.messages import EdgeTask, JoinTask, LookItem, LookTask, MapTask, RangeTask, SpaceSpec, ViewItem, ViewTask
+from snapscan.run.messages import EdgeTask, JoinTask, LookItem, LookTask, MapTask, ProofTask, RangeTask, SpaceSpec, ViewItem, ViewTask
 
 JOIN_HITS = 5_000
 EDGE_OWNERS = 1_000_000
@@ -73,6 +73,13 @@ def view_tasks(space: int, items: Iterable[ViewItem]) -> Iterator[ViewTask]:
 
 def view_task(space: int, items: list[ViewItem]) -> ViewTask:
     return ViewTask(f"{space}:views:{items[0].start}-{items[0].owner}-{len(items)}", space, tuple(items))
+
+
+def proof_tasks(space: int, paths: Iterable[str]) -> Iterator[ProofTask]:
+    """One task for all: it reads the package lists once."""
+    known = tuple(sorted(set(paths)))
+    if known:
+        yield ProofTask(f"{space}:proof:{len(known)}", space, known)
 
 
 def look_tasks(space: int, items: Iterable[LookItem]) -> Iterator[LookTask]:

@@ -29,11 +29,27 @@ from snapscan.model.snapshot import SourceSpec, SourceStamp
 from snapscan.model.volume import Gap, VolumeMap
 from snapscan.run.attribute import sightings_of
 from snapscan.run.crew import Crew
-from snapscan.run.events import Action, Announce, Assign, Event, Finish, Interrupted, Lose, OpenCase, Opened, PlanJoin, Planned, Refuse, Replace, Save
+from snapscan.run.events import (
+    Action,
+    Announce,
+    Assign,
+    Event,
+    Finish,
+    Interrupted,
+    Lose,
+    OpenCase,
+    Opened,
+    PlanJoin,
+    Planned,
+    PlanProof,
+    Refuse,
+    Replace,
+    Save,
+)
 from snapscan.run.foreman import Foreman
 from snapscan.run.logs import log_to
 from snapscan.run.messages import AnyTask, MapTask, ProbeTask, SpaceSpec
-from snapscan.run.plan import edge_tasks, join_tasks, map_tasks, range_tasks
+from snapscan.run.plan import edge_tasks, join_tasks, map_tasks, proof_tasks, range_tasks
 from snapscan.run.progress import Progress, Silent, State
 from snapscan.run.setup import Setup, cache_folder, user_key
 from snapscan.store.queries import run_view
@@ -225,6 +241,9 @@ class _Run:
             return self._open(action)
         elif isinstance(action, PlanJoin):
             return [self._plan_join(action)]
+        elif isinstance(action, PlanProof):
+            self._stage = "proving"
+            return [Planned(action.space, tuple(proof_tasks(action.space, self._store.live_paths(action.space))))]
         elif isinstance(action, Refuse):
             self._refuse(action)
         return []
@@ -265,7 +284,7 @@ class _Run:
         for number, part in enumerate(parts):
             self._store.add_task_result(
                 action.task.id, space=action.task.space, hits=part.hits, ledger=part.ledger, magics=part.magics, sightings=part.sightings,
-                views=part.views, gaps=part.gaps, notes=part.notes, first=number == 0, last=number == len(parts) - 1,
+                views=part.views, gaps=part.gaps, notes=part.notes, proofs=part.proofs, first=number == 0, last=number == len(parts) - 1,
             )  # fmt: skip
             self._hits += len(part.hits)
             self._done_bytes += sum(row.end - row.start for row in part.ledger if row.outcome != "absent")
@@ -306,8 +325,9 @@ class _Run:
 
 
 def _redone(task_id: str) -> bool:
-    """Maps and joins are done again in a resumed run: how many owners there are, and which views and looks follow, stands in no table."""
-    return ":map:" in task_id or ":join:" in task_id
+    """Maps, joins and proofs are done again in a resumed run: how many owners there are, which views and looks follow, and for which files a
+    proof was sought stands in no table."""
+    return any(kind in task_id for kind in (":map:", ":join:", ":proof:"))
 
 
 def _stamp(before: SourceStamp) -> SourceStamp | None:

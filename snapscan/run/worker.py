@@ -38,6 +38,7 @@ from snapscan.run.messages import (
     MapTask,
     Part,
     ProbeTask,
+    ProofTask,
     RangeTask,
     ViewTask,
     encode,
@@ -45,6 +46,7 @@ from snapscan.run.messages import (
 )
 from snapscan.run.opened import OpenSpace, Spaces
 from snapscan.run.probe import map_one, probe
+from snapscan.run.proof_task import prove
 from snapscan.run.setup import Setup
 from snapscan.run.sweep import Sweeper
 from snapscan.run.views import open_views
@@ -104,6 +106,8 @@ class Worker:
             yield from open_views(opened, task, self._engine, self._setup.limits.view, self._setup.temporary, self._beat)
         elif isinstance(task, LookTask):
             yield from look_again(opened, task, self._setup, self._engine, self._beat)
+        elif isinstance(task, ProofTask):
+            yield from prove(opened, task, self._beat)
 
     def _range(self, opened: OpenSpace, task: RangeTask) -> Part:
         whole = Range(task.start, task.end)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import msgspec
 
-from snapscan.model.finding import Evidence, Hit, Severity, Sighting
+from snapscan.model.finding import Confidence, Evidence, Hit, Severity, Sighting
 from snapscan.model.ledger import LedgerRow, joined_rows, missing, totals
 from snapscan.model.locator import Locator
 from snapscan.model.runview import FindingView, GapEntry, RuleInfo, RunInfo, RunView, SightingView, SpaceView, ViewEntry
@@ -117,6 +117,15 @@ class Reader:
         order = "space_offset, locator, rule, task, number"
         return (sighting(row[1:]) for row in self._rows(f"SELECT {_SIGHTING_FIELDS} FROM sighting WHERE space = ? ORDER BY {order}", space))
 
+    def live_paths(self, space: int) -> Iterator[str]:
+        """Paths of live files in which something was found."""
+        statement = "SELECT DISTINCT path FROM sighting WHERE space = ? AND owner = 'file' AND owner_state = 'live' AND path <> ''"
+        return (row[0] for row in self._rows(statement, space))
+
+    def proofs(self, space: int) -> dict[str, str]:
+        """Path -> package of the files that are unchanged parts of a package."""
+        return dict(self._rows("SELECT path, package FROM proof WHERE space = ?", space))
+
     def views(self, space: int) -> Iterator[ViewRow]:
         """Views of one space, by locator."""
         statement = "SELECT locator, kind, stored_bytes, decoded_bytes, outcome, reason, detail FROM view WHERE space = ? ORDER BY locator, kind"
@@ -188,7 +197,9 @@ def _findings(store: Reader, spaces: list[SpaceView], rules: dict[str, RuleInfo]
     """One for each secret and rule. A place that several tasks saw (the join, an edge, a second look) is one sighting: the most certain of them."""
     places: dict[tuple[int, str, str], SightingView] = {}
     for space in spaces:
-        for item in chain(store.sightings(space.id), (_by_place(space, found) for found in store.unjoined_hits(space.id))):
+        proofs = store.proofs(space.id)
+        for sighted in chain(store.sightings(space.id), (_by_place(space, lone) for lone in store.unjoined_hits(space.id))):
+            item = _weighed(sighted, proofs)
             key = (space.id, item.rule, item.locator.rpartition("+")[0])
             before = places.get(key)
             if before is None or _certainty(before.sighting) < _certainty(item):
@@ -198,6 +209,15 @@ def _findings(store: Reader, spaces: list[SpaceView], rules: dict[str, RuleInfo]
         seen.setdefault((view.sighting.fingerprint, view.sighting.rule), []).append(view)
     found = [_finding(key, rules.get(key[1]) or _unknown_rule(key[1]), group) for key, group in seen.items()]
     return tuple(sorted(found, key=_rank))
+
+
+def _weighed(item: Sighting, proofs: Mapping[str, str]) -> Sighting:
+    """What lies in a file that its package shipped just so is the vendor's: it stays, and counts for little."""
+    package = proofs.get(item.path) if item.owner == "file" and item.owner_state == "live" else None
+    if package is None:
+        return item
+    evidence = (*item.evidence, Evidence("package", "vendor", -4, f"unchanged since {package} was installed"))
+    return msgspec.structs.replace(item, evidence=evidence, confidence=int(Confidence.LOW))
 
 
 def _by_place(space: SpaceView, found: Hit) -> Sighting:

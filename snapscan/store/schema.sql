@@ -136,6 +136,15 @@ CREATE TABLE gap (
     PRIMARY KEY (task, space, reason, place, start, end, detail)
 ) STRICT, WITHOUT ROWID;
 
+-- Files whose digest is the one that an installed package shipped them with: what was found in them is the vendor's.
+CREATE TABLE proof (
+    space   INTEGER NOT NULL,
+    path    TEXT NOT NULL,
+    package TEXT NOT NULL,
+    task    INTEGER NOT NULL DEFAULT 0,
+    PRIMARY KEY (task, space, path)
+) STRICT, WITHOUT ROWID;
+
 -- Remarks for the reader that change nothing: a damaged entry, a checksum that was off.
 CREATE TABLE note (
     space INTEGER NOT NULL,

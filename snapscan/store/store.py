@@ -42,7 +42,7 @@ from snapscan.store.rows import (
     view_rows,
 )
 
-_OF_A_TASK = ("hit", "magic", "sighting", "ledger", "gap", "note")
+_OF_A_TASK = ("hit", "magic", "sighting", "ledger", "gap", "note", "proof")
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -140,6 +140,7 @@ class Store(Reader):
         views: Iterable[ViewRow] = (),
         gaps: Iterable[Gap] = (),
         notes: Iterable[str] = (),
+        proofs: Iterable[tuple[str, str]] = (),
         first: bool = True,
         last: bool = True,
     ) -> None:
@@ -159,6 +160,8 @@ class Store(Reader):
             self._add_views(view_rows(views, space, task))
             self._add_gaps(gap_rows(gaps, space, task))
             self._add_notes(notes, space, task)
+            rows: list[Row] = [(space, path, package, task) for path, package in proofs]
+            insert(self.connection, "INSERT OR REPLACE INTO proof (space, path, package, task) VALUES (?, ?, ?, ?)", rows)
             if last:
                 self.connection.execute("UPDATE task SET state = 'done' WHERE number = ?", (task,))
 

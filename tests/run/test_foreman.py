@@ -24,7 +24,7 @@ from snapscan.run.events import (
     Save,
 )
 from snapscan.run.foreman import START_FAILURES_MOST, Foreman
-from snapscan.run.messages import JoinTask, LookItem, MapTask, Part, Probed, ProbeTask, RangeTask, SpaceSpec, ViewItem, ViewTask
+from snapscan.run.messages import JoinTask, LookItem, MapTask, Part, Probed, ProbeTask, ProofTask, RangeTask, SpaceSpec, ViewItem, ViewTask
 
 SOURCE = SourceSpec("/disk.img")
 PROBE = ProbeTask("0:probe:0", 0, SOURCE, "", 1 << 20)
@@ -64,7 +64,10 @@ def test_a_run_goes_through_its_stages_and_finishes() -> None:
     look, view = actions[1].tasks
     assert actions[2] == Assign(0, look)
     assert foreman.on(done(look))[-1] == Assign(0, view)
-    assert kinds(foreman.on(done(view))) == ["Save", "Finish"]
+    assert kinds(foreman.on(done(view))) == ["Save", "PlanProof"]
+    proof = ProofTask("1:proof:1", 1, ("/a",))
+    assert kinds(foreman.on(Planned(1, (proof,)))) == ["Announce", "Assign"]
+    assert kinds(foreman.on(done(proof, proofs=(("/a", "dpkg a"),)))) == ["Save", "Finish"]
 
 
 def test_parts_count_only_when_the_last_is_in() -> None:
