@@ -8,13 +8,19 @@ from typing import Protocol, TextIO
 import msgspec
 
 from snapscan.model.errors import UsageError
+from snapscan.model.finding import Confidence
 from snapscan.model.runview import RunView
 
 
 class ReportOptions(msgspec.Struct, frozen=True):
-    """Options that a document may heed. `everything`: long lists are not cut (`--all`). `color` None: as the terminal and NO_COLOR say."""
+    """Options that a document may heed.
+
+    `everything`: long lists are not cut (`--all`). `color` None: as the terminal and NO_COLOR say. `min_confidence`: findings below it are
+    counted, not shown; at low all are shown, with their evidence. Documents for machines hold every finding, whatever its confidence.
+    """
 
     everything: bool = False
+    min_confidence: Confidence = Confidence.MEDIUM
     color: bool | None = None
 
 

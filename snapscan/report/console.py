@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TextIO, TypeVar
 
@@ -29,7 +30,7 @@ class ConsoleReporter:
         self._options = options
 
     def write(self, view: RunView, out: TextIO) -> None:
-        page = _Page(Terminal(out, color=self._options.color), everything=self._options.everything)
+        page = _Page(Terminal(out, color=self._options.color), self._options)
         page.totals(view)
         page.findings(view)
         page.not_read(view)
@@ -38,9 +39,10 @@ class ConsoleReporter:
 class _Page:
     """One report on its way to the terminal."""
 
-    def __init__(self, terminal: Terminal, *, everything: bool) -> None:
+    def __init__(self, terminal: Terminal, options: ReportOptions) -> None:
         self._line = terminal.line
-        self._everything = everything
+        self._everything = options.everything
+        self._least = options.min_confidence
 
     def totals(self, view: RunView) -> None:
         for space in view.spaces:
@@ -48,9 +50,11 @@ class _Page:
                 (safe_text(space.name), "bold"),
                 f"  {size_text(space.size_bytes)}" + (f"  {safe_text(', '.join(space.volumes))}" if space.volumes else ""),
             )
-        places = sum(len(finding.sightings) for finding in view.findings)
-        counts = [f"{count} {word}" for word, count in view.findings_by_severity.items() if count]
-        found = f"{_count(len(view.findings), 'secret')} in {_count(places, 'place')}" if view.findings else "no secrets found"
+        findings = self._shown(view)
+        places = sum(len(finding.sightings) for finding in findings)
+        by_severity = Counter(finding.rule.severity for finding in findings)
+        counts = [f"{by_severity[severity]} {severity.word}" for severity in sorted(by_severity, reverse=True)]
+        found = f"{_count(len(findings), 'secret')} in {_count(places, 'place')}" if findings else "no secrets found"
         self._line((found, "bold"), f" ({', '.join(counts)})" if counts else "")
         totals = view.totals
         shares = ", ".join(f"{size_text(getattr(totals, word))} {word}" for word in ("swept", "absent", "excluded", "unread", "lost"))
@@ -62,7 +66,17 @@ class _Page:
             self._line(("INCOMPLETE", "bold yellow"), f": something was not read, see below; exit {int(verdict.exit)}")
 
     def findings(self, view: RunView) -> None:
-        self._cut(view.findings, FINDINGS_MOST, "secrets", self._finding)
+        shown = self._shown(view)
+        self._cut(shown, FINDINGS_MOST, "secrets", self._finding)
+        held = len(view.findings) - len(shown)
+        if held:
+            vendor = sum(_is_vendors(finding) for finding in view.findings if finding.confidence < self._least)
+            why = f", {vendor} of them in unchanged files of packages" if vendor else ""
+            self._line()
+            self._line(f"{_count(held, 'finding')} below {self._least.word} confidence held back{why}; report --everything shows them and why")
+
+    def _shown(self, view: RunView) -> list[FindingView]:
+        return [finding for finding in view.findings if finding.confidence >= self._least]
 
     def _finding(self, finding: FindingView) -> None:
         rule = finding.rule
@@ -83,6 +97,9 @@ class _Page:
             self._line(f"      container {safe_text(known.container)}")
         if known and known.slack_of:
             self._line(f"      in the slack of {safe_text(known.slack_of)}")
+        if self._least is Confidence.LOW:
+            for said in item.evidence:
+                self._line(f"      {safe_text(said.check)}: {safe_text(said.outcome)}" + (f", {safe_text(said.note)}" if said.note else ""))
         self._line("      ", (safe_text(item.locator), "dim"))
 
     def not_read(self, view: RunView) -> None:
@@ -128,6 +145,10 @@ class _Page:
             if not indent:
                 self._line()
             self._line(f"{indent}... and {len(items) - len(shown)} more {word}; --all shows them")
+
+
+def _is_vendors(finding: FindingView) -> bool:
+    return all(any(said.outcome == "vendor" for said in place.sighting.evidence) for place in finding.sightings)
 
 
 def _owner(item: Sighting) -> str:

@@ -6,9 +6,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from snapscan.model.finding import Confidence
 from snapscan.report.base import ReportOptions, reporter
 
 GOLDEN = Path(__file__).parent / "golden"
+EVERYTHING = {"everything": True, "min_confidence": Confidence.LOW}
 
 
 def page(view, **options):
@@ -22,14 +24,20 @@ class Tty(io.StringIO):
         return True
 
 
-@pytest.mark.parametrize(("name", "options"), [("sample.txt", {}), ("sample-all.txt", {"everything": True})])
+@pytest.mark.parametrize(("name", "options"), [("sample.txt", {}), ("sample-all.txt", EVERYTHING)])
 def test_the_page_is_the_golden_one(sample, name, options):
     assert page(sample, **options) == (GOLDEN / name).read_text()
 
 
 def test_totals_come_first_then_findings_then_what_was_not_read(sample):
     text = page(sample)
-    assert text.index("3 secrets") < text.index("Acme deploy token") < text.index("Private key") < text.index("WHAT WAS NOT READ")
+    assert text.index("2 secrets") < text.index("Acme deploy token") < text.index("Private key") < text.index("WHAT WAS NOT READ")
+
+
+def test_findings_of_low_confidence_are_counted_and_shown_when_asked_for(sample):
+    text = page(sample)
+    assert "1 finding below medium confidence held back" in text and "Card number" not in text
+    assert "Card number" in page(sample, min_confidence=Confidence.LOW)
 
 
 def test_what_was_not_read_is_said_also_when_that_is_nothing(clean):
@@ -44,7 +52,7 @@ def test_a_long_list_is_cut_with_a_count_and_a_hint(sample):
     assert "more places" not in page(sample, everything=True)
     many = msgspec.structs.replace(sample, findings=sample.findings * 40, notes=tuple(f"note {n}" for n in range(30)))
     text = page(many)
-    assert "... and 70 more secrets; --all shows them" in text
+    assert "... and 30 more secrets; --all shows them" in text
     assert "... and 10 more notes; --all shows them" in text
 
 

@@ -19,7 +19,7 @@ FILES = {
     "/var/lib/dpkg/info/other.list": b"/usr/share/acme/data.txt\n",
     "/var/lib/dpkg/status": f"Package: acme\nConffiles:\n /etc/acme.conf {MD5}\n /etc/gone.conf {MD5} obsolete\n\nPackage: b\n".encode(),
     "/lib/apk/db/installed": f"C:Q1x\nP:busybox\nF:etc\nR:passwd\nZ:Q1{SHA1}\nF:\nR:init\nZ:Q1{SHA1}\n".encode(),
-    "/usr/lib/python3/dist-packages/acme-1.0.dist-info/RECORD": f'acme/data.py,sha256={SHA256},7\nacme/none.py,,\n"a,b.py",sha256={SHA256},7\n'.encode(),
+    f"{HOME}/acme-1.0.dist-info/RECORD": f'acme/data.py,sha256={SHA256},7\nacme/none.py,,\n"a,b.py",sha256={SHA256},7\n'.encode(),
 }
 
 
