@@ -25,6 +25,14 @@ def pattern_width(pattern: str) -> tuple[int, int]:
     return int(low), int(high)
 
 
+def pattern_groups(pattern: str) -> int:
+    """How many groups `pattern` has; 0 when it does not parse."""
+    try:
+        return int(parser.parse(pattern.encode()).state.groups) - 1
+    except (re.error, UnicodeEncodeError):
+        return 0
+
+
 def pattern_faults(pattern: str) -> list[str]:
     """What keeps `pattern` out of a rule, in words; empty when it may be used."""
     if not pattern.isascii():

@@ -12,7 +12,7 @@ import msgspec
 import yaml
 
 from snapscan.detect.checks import CHECKS, CHECKSUMS
-from snapscan.detect.grammar import pattern_faults
+from snapscan.detect.grammar import pattern_faults, pattern_groups
 from snapscan.model.errors import RuleError
 from snapscan.model.finding import Confidence, Severity
 from snapscan.model.rule import Rule
@@ -125,7 +125,7 @@ def _problems(rule: Rule) -> Iterator[tuple[str, str]]:
         yield "encodings", "at least one is needed"
     for fault in pattern_faults(rule.pattern):
         yield "pattern", fault
-    if not 0 <= rule.value <= re.compile(rule.pattern.encode()).groups:
+    if not 0 <= rule.value <= pattern_groups(rule.pattern):
         yield "value", f"the pattern has no group {rule.value}"
     for check in rule.refuse:
         if check not in CHECKS:

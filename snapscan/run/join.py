@@ -12,7 +12,7 @@ from snapscan.maps.space_map import Place
 from snapscan.model.finding import Sighting
 from snapscan.model.locator import ViewStep
 from snapscan.model.owner import OwnerKind
-from snapscan.model.units import MIB
+from snapscan.model.units import MIB, PAGE_BYTES
 from snapscan.model.view import ViewRow
 from snapscan.model.volume import Gap
 from snapscan.run.attribute import in_view, shown_locator, sightings_of
@@ -25,7 +25,9 @@ _UNNAMED = {"free", "slack", "unknown", "gap", "swap", "journal", "metadata", "f
 
 
 YARA_ATOM = "yara"
-"""The kind under which the sweep reports a page that holds a YARA atom, beside the kinds of views."""
+YARA_START = "yara-start"
+"""The kinds under which the sweep reports a page that holds a YARA atom, beside the kinds of views: one that counts anywhere, and one
+that counts only at the beginning of an owner."""
 
 
 def join(opened: OpenSpace, task: JoinTask, *, every_file: bool) -> Iterator[Part]:
@@ -43,13 +45,14 @@ def join(opened: OpenSpace, task: JoinTask, *, every_file: bool) -> Iterator[Par
             if place.named and place.word == OwnerKind.FILE.word:
                 looks.setdefault((place.volume, place.owner), set()).add(hit.rule)
     for start, kind in task.magics:
-        for place in space_map.places(start) if kind == YARA_ATOM else ():
-            if place.named and place.word == OwnerKind.FILE.word:
+        for place in space_map.places(start) if kind in (YARA_ATOM, YARA_START) else ():
+            near = kind == YARA_ATOM or place.offset < PAGE_BYTES
+            if near and place.named and place.word == OwnerKind.FILE.word:
                 looks.setdefault((place.volume, place.owner), set()).add(YARA_ATOM)
     if task.last:
         for volume, owner, mark in _artefacts(opened, every_file):
             looks.setdefault((volume, owner), set()).add(mark)
-    items = list(_views(opened, tuple(item for item in task.magics if item[1] != YARA_ATOM)))
+    items = list(_views(opened, tuple(item for item in task.magics if item[1] not in (YARA_ATOM, YARA_START))))
     owned = [item for item in items if item.owner >= 0]
     gaps: tuple[Gap, ...] = ()
     if not task.views:

@@ -38,6 +38,7 @@ def check_rules(rules: Sequence[Rule]) -> list[str]:
     patterns = []
     for number, rule in enumerate(rules):
         pattern = Pattern(number, rule.pattern, rule.value)
+        pattern.check()
         if reason := rejected(pattern):
             faults.append(f"{rule.id}: hyperscan does not take the pattern: {reason}")
         patterns.append(pattern)

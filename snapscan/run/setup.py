@@ -38,6 +38,7 @@ class Setup:
         self.temporary = temporary
         self.fingerprinter = Fingerprinter(key)
         self.patterns = [Pattern(number, rule.pattern, rule.value) for number, rule in enumerate(self.rules)]
+        self.atoms_at_start: frozenset[int] = yara.at_start if yara else frozenset()
         self.marks = [pattern for _, pattern, _ in MAGICS] + list(yara.atoms if yara else ())
         self.blob = cached_database(self.patterns, self.marks, cache)
         yara_digest = hashlib.sha256(repr(yara.sources).encode()).hexdigest() if yara else ""

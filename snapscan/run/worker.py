@@ -25,7 +25,7 @@ from snapscan.model.units import PAGE_BYTES
 from snapscan.model.volume import Gap
 from snapscan.run.edge_task import look_at_edges
 from snapscan.run.heartbeat import Slot
-from snapscan.run.join import YARA_ATOM, join
+from snapscan.run.join import YARA_ATOM, YARA_START, join
 from snapscan.run.logs import WorkerLog
 from snapscan.run.looks import look_again
 from snapscan.run.messages import (
@@ -112,7 +112,9 @@ class Worker:
     def _range(self, opened: OpenSpace, task: RangeTask) -> Part:
         whole = Range(task.start, task.end)
         swept = self._sweeper.sweep(opened.space, opened.stored.within(whole), whole, self._beat)
-        magics = tuple(_magic(mark) for mark in swept.marks if mark.number < len(MAGICS)) + _atoms(swept.marks)
+        magics = tuple(_magic(mark) for mark in swept.marks if mark.number < len(MAGICS)) + _atoms(
+            swept.marks, self._setup.yara.at_start if self._setup.yara else frozenset()
+        )
         gaps = tuple(Gap("rule-limited", rule, "", start, end) for rule, start, end in swept.limited)
         return Part(task.id, 0, True, hits=tuple(swept.hits), magics=magics, ledger=tuple(swept.ledger), gaps=gaps)
 
@@ -131,10 +133,15 @@ def _magic(mark: Mark) -> tuple[int, str]:
     return mark.end - back, kind
 
 
-def _atoms(marks: list[Mark]) -> tuple[tuple[int, str], ...]:
+def _atoms(marks: list[Mark], at_start: frozenset[int]) -> tuple[tuple[int, str], ...]:
     """YARA atoms, one for each page that holds any: the join asks for owners, not for atoms."""
-    pages = {(mark.end - 1) // PAGE_BYTES: mark.end - 1 for mark in marks if mark.number >= len(MAGICS)}
-    return tuple((end, YARA_ATOM) for end in pages.values())
+    found = {}
+    for mark in marks:
+        number = mark.number - len(MAGICS)
+        if number >= 0:
+            kind = YARA_START if number in at_start else YARA_ATOM
+            found[(mark.end - 1) // PAGE_BYTES, kind] = mark.end - 1
+    return tuple((end, kind) for (_, kind), end in found.items())
 
 
 def main(setup: Setup, slot: Slot, connection: Connection) -> NoReturn:

@@ -29,6 +29,8 @@ class YaraRule(NamedTuple):
     meta: dict[str, str]
     atoms: tuple[bytes, ...]
     private: bool
+    at_start: bool = False
+    """Every string of the condition is only asked for at 0: an atom elsewhere means nothing."""
 
 
 @cache
@@ -51,7 +53,12 @@ def parse_yara(text: str, where: str) -> list[YaraRule]:
 def _rule(item: dict[str, Any]) -> YaraRule:
     meta = {key: str(value) for entry in item.get("metadata", []) for key, value in entry.items()}
     private = "private" in item.get("scopes", [])
-    return YaraRule(str(item["rule_name"]), meta, _atoms(item), private)
+    return YaraRule(str(item["rule_name"]), meta, _atoms(item), private, _at_start([str(term) for term in item.get("condition_terms", [])]))
+
+
+def _at_start(terms: list[str]) -> bool:
+    places = [index for index, term in enumerate(terms) if term[:1] in "$#@!" and len(term) > 1]
+    return bool(places) and "of" not in terms and all(terms[index][0] == "$" and terms[index + 1 : index + 3] == ["at", "0"] for index in places)
 
 
 def _atoms(item: dict[str, Any]) -> tuple[bytes, ...]:

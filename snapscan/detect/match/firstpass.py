@@ -25,6 +25,8 @@ _CLASSES = {
     sre.CATEGORY_SPACE: r"\x09-\x0d\x20",
 }
 _NEGATED = {sre.CATEGORY_NOT_DIGIT: r"\D", sre.CATEGORY_NOT_WORD: r"\W", sre.CATEGORY_NOT_SPACE: r"\S"}
+FORM = 1
+"""Counted up whenever the same pattern gets another minimal form, so that compiled rules are not taken from before."""
 TELLING_BYTES = 20
 """So much fixed text stands for itself: `-----BEGIN PRIVATE KEY-----` needs no look at the lines below it."""
 

@@ -18,6 +18,7 @@ from typing import Any
 import hyperscan
 
 from snapscan.detect.match.base import Buffer, Found, Match
+from snapscan.detect.match.firstpass import FORM
 from snapscan.detect.match.pattern import Pattern
 
 ENDS_MOST = 20_000
@@ -121,7 +122,7 @@ def cached_database(patterns: Sequence[Pattern], marks: Sequence[bytes], folder:
 
 def _cache_name(patterns: Sequence[Pattern], marks: Sequence[bytes]) -> str:
     digest = hashlib.sha256()
-    parts: list[Any] = [version("hyperscan"), _cpu(), *(pattern.first.pattern for pattern in patterns), "marks", *marks]
+    parts: list[Any] = [version("hyperscan"), FORM, _cpu(), *(pattern.source for pattern in patterns), "marks", *marks]
     for part in parts:
         data = part if isinstance(part, bytes) else str(part).encode()
         digest.update(len(data).to_bytes(8, "little") + data)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from functools import cached_property
+from re import _parser  # type: ignore[attr-defined]  # firstpass.py says why
 
 from snapscan.detect.match.base import Buffer, Match
-from snapscan.detect.match.firstpass import first_pass
+from snapscan.detect.match.firstpass import FirstPass, first_pass
 from snapscan.model.errors import RuleError
 from snapscan.model.units import REACH_BYTES
 
@@ -16,23 +18,42 @@ CONTEXT_BYTES = 16
 
 
 class Pattern:
-    """One rule's pattern. `least` and `most` bound the exact match in bytes."""
-
-    __slots__ = ("_near", "exact", "first", "least", "most", "number", "value")
+    """One rule's pattern. What is derived from it is made when first asked for: most rules match nothing on most disks, and compiling
+    hundreds of patterns takes longer than a scan of a small folder."""
 
     def __init__(self, number: int, pattern: str, value: int) -> None:
         self.number = number
         self.value = value
-        self.first = first_pass(pattern)
-        self.exact = re.compile(pattern.encode("latin-1"))
-        least, most = _width(pattern)
+        self.source = pattern
+
+    @cached_property
+    def first(self) -> FirstPass:
+        """Raises RuleError for a pattern that no first pass can be made of."""
+        return first_pass(self.source)
+
+    @cached_property
+    def exact(self) -> re.Pattern[bytes]:
+        exact = re.compile(self.source.encode("latin-1"))
+        if self.value > exact.groups:
+            raise RuleError("rule-pattern", f"value is group {self.value}, the pattern has {exact.groups}")
+        return exact
+
+    @cached_property
+    def most(self) -> int:
+        """The longest that an exact match can be, in bytes."""
+        most = int(_parser.parse(self.source.encode("latin-1")).getwidth()[1])
         if most > REACH_BYTES:
             raise RuleError("rule-pattern", f"may match {most} bytes; the most is {REACH_BYTES}", hint="give the repeats an upper bound")
-        if value > self.exact.groups:
-            raise RuleError("rule-pattern", f"value is group {value}, the pattern has {self.exact.groups}")
-        self.least = least
-        self.most = most
-        self._near = re.compile(b"(?s:.{0,%d}?)(%s)" % (self.first.most - self.first.least + 1, _scoped(pattern)))
+        return most
+
+    @cached_property
+    def _near(self) -> re.Pattern[bytes]:
+        """The exact pattern behind a lazy gap as long as the first pass leaves open where it begins."""
+        return re.compile(b"(?s:.{0,%d}?)(%s)" % (self.first.most - self.first.least + 1, _scoped(self.source)))
+
+    def check(self) -> None:
+        """Raise RuleError now for what would be raised later."""
+        assert self.first and self.exact and self.most and self._near
 
     def around(self, view: Buffer, ends: Iterable[int]) -> list[Match]:
         """The matches near the first pass's `ends` (rising, one past the last byte).
@@ -89,10 +110,3 @@ def _scoped(pattern: str) -> bytes:
     flags = re.match(r"\(\?([a-zA-Z]+)\)", pattern)
     text = f"(?{flags[1]}:{pattern[flags.end() :]})" if flags else pattern
     return text.encode("latin-1")
-
-
-def _width(pattern: str) -> tuple[int, int]:
-    from re import _parser  # type: ignore[attr-defined]  # firstpass.py says why
-
-    least, most = _parser.parse(pattern.encode("latin-1")).getwidth()
-    return int(least), int(most)

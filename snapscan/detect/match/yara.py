@@ -52,6 +52,9 @@ class YaraMatcher:
             raise RuleError("yara-syntax", str(error)) from error
         self._ids = {rule.name: rule_id(rule) for rule in self.rules}
         self.atoms: tuple[bytes, ...] = tuple(dict.fromkeys(atom for rule in self.rules for atom in rule.atoms))
+        floating = {atom for rule in self.rules if not rule.at_start for atom in rule.atoms}
+        self.at_start: frozenset[int] = frozenset(number for number, atom in enumerate(self.atoms) if atom not in floating)
+        """Numbers of the atoms that only count near the beginning of an owner."""
         self.slow: tuple[str, ...] = tuple(rule.name for rule in self.rules if not rule.atoms and not rule.private)
 
     def match(self, data: bytes | memoryview) -> list[YaraMatch]:

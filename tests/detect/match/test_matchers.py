@@ -85,9 +85,9 @@ def test_memoryview_of_a_reused_buffer_is_scanned_without_a_copy() -> None:
 
 def test_pattern_that_may_run_beyond_the_reach_is_refused() -> None:
     with pytest.raises(RuleError, match="most"):
-        Pattern(0, "a{5000}", 0)
+        Pattern(0, "a{5000}", 0).check()
     with pytest.raises(RuleError, match="group"):
-        Pattern(0, "ab", 1)
+        Pattern(0, "ab", 1).check()
 
 
 def test_cache_gives_back_what_was_compiled_and_is_ours_alone(tmp_path: Path) -> None:
