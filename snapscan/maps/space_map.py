@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from snapscan.model.locator import Locator
 from snapscan.model.mapping import FormerName
-from snapscan.model.owner import FAR, Claim, OwnerKind, OwnerMap, OwnerRecord, OwnerState, RowFlag
+from snapscan.model.owner import FAR, UNWRITTEN, Claim, OwnerKind, OwnerMap, OwnerRecord, OwnerState
 from snapscan.model.snapshot import SnapshotRef
 from snapscan.model.volume import VolumeMap
 
@@ -84,7 +84,7 @@ class SpaceMap:
             return Place(volume, claim.owner, position, record.kind.word, record.state.name.lower(), path, False, until, record, also)
         if record.kind is OwnerKind.FILE:
             until = min(until, position + record.size_bytes - claim.owner_offset)
-        state = "unwritten" if claim.flags & RowFlag.UNWRITTEN else record.state.name.lower()
+        state = "unwritten" if claim.flags & UNWRITTEN else record.state.name.lower()
         named = bool(path) or claim.owner == owners.root
         return Place(volume, claim.owner, claim.owner_offset if named else position, record.kind.word, state, path, named, until, record, also)
 

@@ -58,6 +58,10 @@ class RowFlag(IntFlag):
     """Gives way where another row claims the same bytes (an inode table under the inline data inside it)."""
 
 
+UNWRITTEN = int(RowFlag.UNWRITTEN)
+"""The flag as a plain number, for loops: an enum's `&` takes half a microsecond."""
+
+
 class OwnerRecord(NamedTuple):
     """One owner's columns. `mtime` in seconds since 1970, `size_bytes` as the guest sees it."""
 

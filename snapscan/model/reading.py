@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from snapscan.model.owner import Extent, OwnerMap, RowFlag
+from snapscan.model.owner import UNWRITTEN, Extent, OwnerMap
 from snapscan.model.space import Space
 
 
@@ -14,8 +14,8 @@ class OwnerReader:
 
     def __init__(self, space: Space, owners: OwnerMap, owner: int, *, stored: bool = False) -> None:
         self._space = space
-        self._extents = [e for e in owners.extents(owner) if stored or not e.flags & RowFlag.UNWRITTEN]
-        self.size_bytes = owners.record(owner).size_bytes
+        self._extents = [e for e in owners.extents(owner) if stored or not e.flags & UNWRITTEN]
+        self.size_bytes = int(owners.size[owner])
 
     def read(self, offset: int, length: int) -> bytes:
         """Cut at the owner's end. Raises ReadFault."""
