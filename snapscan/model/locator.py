@@ -12,18 +12,25 @@ split at its separators without a look at what lies between them; bytes come bac
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 import msgspec
 
 from snapscan.model.errors import LocatorError
 
 _UNSAFE = re.compile(rb"[\x00-\x20/!@%+\x7f]")
+_UNSAFE_IN_PATH = re.compile(rb"[\x00-\x20!@%+\x7f]")
 _STEPS = re.compile(r"^(part|lvm|disk|raid):")
 
 
+@lru_cache(maxsize=4096)
 def quote(name: bytes) -> str:
     """A name of any bytes as locator text. UTF-8 stays readable; control characters and separators are percent-encoded."""
-    text = _UNSAFE.sub(lambda m: b"%%%02X" % m[0][0], name).decode("utf-8", "surrogateescape")
+    return _quoted(name, _UNSAFE)
+
+
+def _quoted(name: bytes, unsafe: re.Pattern[bytes]) -> str:
+    text = unsafe.sub(lambda m: b"%%%02X" % m[0][0], name).decode("utf-8", "surrogateescape")
     return text if text.isprintable() else "".join(_quote_character(c) for c in text)
 
 
@@ -73,7 +80,7 @@ class Locator(msgspec.Struct, frozen=True):
         if self.filesystem:
             text += f"/{self.filesystem}"
         if self.path:
-            text += "/" + "/".join(quote(part) for part in self.path.split(b"/"))
+            text += "/" + _quoted(self.path, _UNSAFE_IN_PATH)
         for view in self.views:
             text += f"!{view.kind}:{quote(view.member)}"
         return f"{text}@{hex(self.offset) if self.in_space else self.offset}+{self.length}"

@@ -92,6 +92,7 @@ def text(path: bytes) -> str:
     return redact_text(path.decode("utf-8", "backslashreplace"))
 
 
+@lru_cache(maxsize=4096)
 def _tells(path: bytes) -> bool:
     """Whether a path, written out, would show a secret."""
     return text(path) != path.decode("utf-8", "backslashreplace")
