@@ -60,7 +60,7 @@ def _rows(opened: OpenSpace, item: ViewItem, fates: list[Fate]) -> Iterator[View
     if item.owner < 0 and not any(fate.decoded_bytes for fate in fates):
         return
     if not fates:
-        yield ViewRow(item.locator, item.kind, item.stored_bytes, 0, "refused", "unsupported", "not such content after all")
+        yield ViewRow(item.locator, item.kind, item.stored_bytes, 0, "opened", "", "not encoded after all: only its first bytes looked so")
     for number, fate in enumerate(fates):
         locator = item.locator
         if number:

@@ -1,7 +1,7 @@
 """git: packs and bundles. A loose object is a zlib stream and has its view there.
 
-Each blob is a member, named by its id. Commits and tags that follow each other are one member of text, each below a line `commit ID`; of trees the names
-are given. In memory: one object, a bounded cache, and 20 bytes an object for deltas that name their base.
+Each blob is a member, named by its id. Commits and tags that follow each other are one member of text, each below a line `commit ID`; of trees
+the names are given. In memory: one object, a bounded cache, and the names of objects for deltas that name their base.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from snapscan.model.units import KIB
 from snapscan.model.view import Budget, Member, Outcome, Reader
 from snapscan.views.cursor import Cursor
 from snapscan.views.deflate import inflate
-from snapscan.views.git_pack import BLOB, HEADER_BYTES, LONGEST_OBJECT, TREE, WORDS, NoBase, Pack, literals
+from snapscan.views.git_pack import BLOB, HEADER_BYTES, LONGEST_OBJECT, TREE, WORDS, Entry, NoBase, Pack, literals
 from snapscan.views.names import Names
-from snapscan.views.parts import PART_BYTES, parts
+from snapscan.views.parts import parts
+from snapscan.views.stored import sliced, stored
 from snapscan.views.verdict import Ended, Verdict
 
 _MAGIC = b"PACK"
@@ -40,6 +41,9 @@ class GitObject(NamedTuple):
     name: bytes
     offset: int
     content: bytes
+
+
+Found = GitObject | Member
 
 
 class GitPack:
@@ -86,12 +90,7 @@ class GitBundle:
             verdict.fault("truncated", "git: the bundle's header does not end")
         elif verdict.member():
             cursor.position = place + 2
-            yield Member(ViewStep(self.kind, b"pack"), parts(_rest(cursor), verdict), cursor.end - cursor.position)
-
-
-def _rest(cursor: Cursor) -> Iterator[bytes]:
-    while chunk := cursor.read(PART_BYTES):
-        yield chunk
+            yield Member(ViewStep(self.kind, b"pack"), parts(stored(cursor, cursor.end - cursor.position), verdict), cursor.end - cursor.position)
 
 
 class _Opening:
@@ -104,14 +103,14 @@ class _Opening:
         self._pack = Pack(cursor, verdict)
         self._names = Names()
         self._waiting: list[int] = []
-        self._next: GitObject | None = None
+        self._next: Found | None = None
         self._position = HEADER_BYTES
 
     def members(self) -> Iterator[Member]:
         """Raises Ended, ReadFault."""
         objects = self._objects()
         for found in objects:
-            item: GitObject | Member | None = found
+            item: Found | None = found
             while item is not None:
                 self._next = None
                 if isinstance(item, Member):
@@ -120,7 +119,7 @@ class _Opening:
                     return
                 elif item.kind in (BLOB, 0):
                     name = self._names.unique(item.name)
-                    yield Member(ViewStep(self._kind, name), parts(_sliced(item.content), self._verdict), len(item.content))
+                    yield Member(ViewStep(self._kind, name), parts(sliced(item.content), self._verdict), len(item.content))
                 else:
                     name = b"%ss@%d" % (WORDS[item.kind], item.offset)
                     yield Member(ViewStep(self._kind, name), parts(self._run(item, objects), self._verdict))
@@ -128,21 +127,21 @@ class _Opening:
                     return
                 item = self._next
 
-    def _run(self, item: GitObject, objects: Iterator[GitObject | Member]) -> Iterator[bytes]:
+    def _run(self, item: GitObject, objects: Iterator[Found]) -> Iterator[bytes]:
         """The text of `item` and of the objects of its type that follow it; the one that ends the run is kept in `_next`."""
         kind = item.kind
         while True:
             yield b"%s %s\n" % (WORDS[kind], item.name)
             text = b"\n".join(_TREE_ENTRY.findall(item.content)) if kind == TREE else item.content
-            yield from _sliced(text)
+            yield from sliced(text)
             yield b"\n"
             following = next(objects, None)
             if not isinstance(following, GitObject) or following.kind != kind:
-                self._next = following  # type: ignore[assignment]  # a Member is handled by the same loop
+                self._next = following
                 return
             item = following
 
-    def _objects(self) -> Iterator[GitObject | Member]:
+    def _objects(self) -> Iterator[Found]:
         """Every object once; one too long to hold as a member of its own. Raises Ended, ReadFault."""
         (count,) = struct.unpack(">I", self._cursor.peek(HEADER_BYTES)[8:12])
         for number in range(count):
@@ -153,9 +152,60 @@ class _Opening:
                 raise Ended("truncated", f"git: {number} of {count} objects are there")
             entry = self._pack.entry(offset)
             if entry.size_bytes > LONGEST_OBJECT and entry.kind in WORDS:
-                yield Member(ViewStep(self._kind, b"@%d" % offset), parts(self._stream(entry.data), self._verdict), entry.size_bytes)
+                chunks = self._streamed(entry)
+                yield Member(ViewStep(self._kind, b"@%d" % offset), parts(chunks, self._verdict), entry.size_bytes)
+                for _ in chunks:  # the receiver may have closed the member
+                    if not self._verdict.decoded(0):
+                        return
+                self._position = self._cursor.position
                 continue
             content = self._pack.content(entry)
             self._position = self._cursor.position
-            yield from self._resolved(offset)if False else self._one(offset, entry.kind, content)
+            yield from self._resolved(offset, entry, content, self._waiting)
         yield from self._late()
+
+    def _resolved(self, offset: int, entry: Entry, content: bytes, waiting: list[int]) -> Iterator[GitObject]:
+        """The object, unless its base is not known: then its place goes to `waiting`. What is wrong with it costs no other object."""
+        try:
+            kind, content = self._pack.resolve(offset, entry, content)
+        except NoBase:
+            if len(waiting) < _MOST_WAITING:
+                waiting.append(offset)
+            else:
+                self._verdict.fault("memory-limit", f"git: more than {_MOST_WAITING} deltas without a base")
+            return
+        except Ended as end:
+            self._verdict.fault(end.reason, end.detail)
+            return
+        identity = sha1(b"%s %d\0" % (WORDS[kind], len(content)))
+        identity.update(content)
+        self._pack.name(identity.digest(), offset)
+        yield GitObject(kind, identity.hexdigest().encode(), offset, content)
+
+    def _late(self) -> Iterator[GitObject]:
+        """Deltas whose base stood behind them; of those whose base is in another pack, what they add."""
+        waiting = self._waiting
+        while waiting:
+            still: list[int] = []
+            for offset in waiting:
+                if not self._verdict.decoded(0):
+                    return
+                entry = self._pack.entry(offset)
+                yield from self._resolved(offset, entry, self._pack.content(entry), still)
+            if len(still) == len(waiting):
+                break
+            waiting = still
+        for offset in waiting:
+            self._verdict.fault("unsupported", f"git: the delta at {offset} has its base in another pack")
+            yield GitObject(0, b"delta@%d" % offset, offset, literals(self._pack.content(self._pack.entry(offset))))
+
+    def _streamed(self, entry: Entry) -> Iterator[bytes]:
+        """The content of an object that is too long to hold."""
+        self._cursor.position = entry.data + _ZLIB_HEADER_BYTES
+        left = entry.size_bytes
+        for chunk in inflate(self._cursor):
+            left -= len(chunk)
+            yield chunk
+        self._cursor.position += _ZLIB_TRAILER_BYTES
+        if left:
+            raise Ended("damaged", f"git: the object at {entry.data} is longer or shorter than it says")

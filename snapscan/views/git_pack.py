@@ -35,7 +35,7 @@ class NoBase(Exception):
 
 
 class Entry(NamedTuple):
-    """The header of one object. `base` is the place of an OFFSET_DELTA's base, `base_id` the name of a NAMED_DELTA's; `data` the place of the stream."""
+    """The header of one object. `base` is the place of an OFFSET_DELTA's base, `base_id` the name of a NAMED_DELTA's, `data` where the stream is."""
 
     kind: int
     size_bytes: int

@@ -1,13 +1,20 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
 import gzip
+import hashlib
 import io
 import lzma
 import random
 import re
+import sqlite3
+import struct
 import tarfile
+import tempfile
 import zipfile
+import zlib
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -31,12 +38,36 @@ def _tar(form: int) -> bytes:
     return out.getvalue()
 
 
+def _sqlite(journal: str) -> bytes:
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(sqlite3.connect(f"{folder}/a")) as connection:
+        connection.execute(f"PRAGMA journal_mode={journal}")
+        connection.execute("CREATE TABLE t (a)")
+        return Path(folder, "a-wal" if journal == "WAL" else "a").read_bytes()
+
+
+def _pack() -> bytes:
+    blob = zlib.compress(b"content")
+    return b"PACK" + struct.pack(">II", 2, 1) + bytes([3 << 4 | 7]) + blob + hashlib.sha1(b"").digest()
+
+
 SAMPLES = {
     "gzip": [gzip.compress(b"content")],
     "zip": [_zip()],
     "xz": [lzma.compress(b"content")],
     "zstd": [zstandard.compress(b"content")],
     "bzip2": [bz2.compress(b"content")],
+    "sqlite": [_sqlite("DELETE")],
+    "sqlite-wal": [_sqlite("WAL")],
+    "git-pack": [_pack()],
+    "git-bundle": [b"# v2 git bundle\n" + b"0" * 40 + b" HEAD\n\n" + _pack()],
+    "zlib": [zlib.compress(b"blob 7\0content", 1), zlib.compress(b"commit 9\0" + bytes(range(200)) * 9, 1)],
+    "ar": [b"!<arch>\n" + b"%-16s%-12d%-6d%-6d%-8o%-10d`\n" % (b"a", 0, 0, 0, 0o644, 7) + b"content\n"],
+    "cpio": [b"070701" + b"%08X" * 13 % (1, 0o100644, 0, 0, 1, 0, 7, 0, 0, 0, 0, 2, 0) + b"a\0content\0"],
+    "rpm": [b"\xed\xab\xee\xdb\x03" + bytes(91) + (b"\x8e\xad\xe8\x01" + bytes(12)) * 2 + b"payload"],
+    "journal": [b"LPKSHHRH" + bytes(80) + b"\x00\x01" + bytes(400)],
+    "regf": [struct.pack("<4sIIQIIIIII", b"regf", 1, 1, 0, 1, 5, 0, 1, 32, 4096) + bytes(8192)],
+    "mail": [b"Return-Path: <a@example.org>\nReceived: from a\n"],
+    "pdf": [b"%PDF-1.7\n1 0 obj\n<< /Filter /FlateDecode >>\nstream\n" + zlib.compress(b"content")],
     "tar": [_tar(tarfile.USTAR_FORMAT), _tar(tarfile.GNU_FORMAT), _tar(tarfile.PAX_FORMAT)],
 }
 
@@ -83,6 +114,8 @@ def test_ordinary_content_is_not_recognised():
         b"\xff" * 512,
         dice.randbytes(512),
         b"\x78\x9c" + bytes(510),
+        b"x^2 + y^2 = z^2, " * 40,
+        zlib.compress(b"content of a stream that is cut")[:-5],
         b"PK",
         b"BZh9",
     ):
