@@ -15,6 +15,8 @@ from snapscan.model.rule import Rule
 
 FOLDERS = [builtin_rules_folder() / "secrets", builtin_rules_folder() / "artefacts"]
 RULES = load_rules(FOLDERS)
+PATTERNS = {rule.id: re.compile(rule.pattern.encode()) for rule in RULES}
+"""`re` keeps 512 patterns and throws them away beyond; the pack has more."""
 SEEDS = ("one", "two", "three")
 each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 
@@ -22,7 +24,7 @@ each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 def found(rule: Rule, data: bytes) -> list[tuple[int, int, Confidence]]:
     """Spans of the values that the rule finds in `data` and its checks let pass."""
     out = []
-    for match in re.compile(rule.pattern.encode()).finditer(data):
+    for match in PATTERNS[rule.id].finditer(data):
         confidence, _ = evaluate(rule, match[rule.value], data)
         if confidence is not None:
             out.append((*match.span(rule.value), confidence))
@@ -30,8 +32,8 @@ def found(rule: Rule, data: bytes) -> list[tuple[int, int, Confidence]]:
 
 
 def test_the_pack_is_wide() -> None:
-    assert len(RULES) >= 75
-    assert len({rule.id.split(".")[0] for rule in RULES}) >= 40
+    assert sum(rule.kind == "secret" for rule in RULES) >= 500
+    assert len({rule.id.split(".")[0] for rule in RULES}) >= 250
 
 
 @each_rule
