@@ -76,6 +76,22 @@ def redact_text(text: str, values: Iterable[str] = ()) -> str:
     return _LONG.sub(lambda match: match[0][:SHOWN_CHARACTERS] + HIDDEN if _looks_random(match[0]) else match[0], text)
 
 
+def redact_path(path: str) -> str:
+    """A path without what is plainly a secret: URL passwords, and tokens by their vendor's prefix. Long names of files stay as they are: a
+    report that hides where a secret lies is of no use."""
+    if "://" in path:
+        path = _URL_PASSWORD.sub(rf"\1{HIDDEN}", path)
+    return "/".join(_PREFIXED.sub(_cut_token, part) if len(part) >= SHORTEST_SHOWN else part for part in path.split("/"))
+
+
+def _cut_token(match: re.Match[str]) -> str:
+    return match[0][:SHOWN_CHARACTERS] + HIDDEN if _is_token(match[0]) else match[0]
+
+
+def _is_token(text: str) -> bool:
+    return any("0" <= c <= "9" for c in text) and bits_per_character(text.encode()) >= 3.5
+
+
 def _looks_random(token: str) -> bool:
     mixes = any("a" <= c <= "z" for c in token) and any("A" <= c <= "Z" for c in token) and any("0" <= c <= "9" for c in token)
     words = re.findall(r"[a-z]{5,}", token)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from functools import cache
+
 from snapscan.detect.checks import CHECKS, CHECKSUMS
 from snapscan.detect.checks.entropy import bits_per_character
 from snapscan.detect.second_opinion import second_opinion
@@ -23,6 +26,8 @@ def evaluate(rule: Rule, value: bytes, window: bytes) -> tuple[Confidence | None
     evidence: list[Evidence] = []
     if rule.entropy_at_least and bits_per_character(value) < rule.entropy_at_least:
         return None, (Evidence("entropy", "low", -2, veto=True),)
+    if any(_compiled(pattern).search(value) for pattern in rule.ignore):
+        return None, (Evidence("ignore", "listed", -2, veto=True),)
     for name in rule.refuse:
         said = CHECKS[name](value, window, rule)
         if said is None:
@@ -46,6 +51,11 @@ def confidence_of(rule: Rule, evidence: list[Evidence]) -> Confidence:
     """The rule's own confidence, moved one step for each full 2 of the summed weights."""
     steps = int(sum(said.weight for said in evidence) / 2)
     return Confidence(max(Confidence.LOW, min(Confidence.HIGH, _BASE[rule.confidence] + steps)))
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[bytes]:
+    return re.compile(pattern.encode())
 
 
 def _vetoing(said: Evidence) -> Evidence:

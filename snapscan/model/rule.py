@@ -10,7 +10,8 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `pattern` is a Python `re` pattern over bytes, of bounded length but for a last open repeat; `value` is the group that is the secret.
     `refuse` names checks that veto (detect/checks), `checksum` one that proves. `follow` reads on from a hit that is only the beginning
-    (`pem`). `pair` joins this rule's value with the nearest value of another rule in the same owner.
+    (`pem`). `ignore` holds patterns over the value that veto. `pair` joins this rule's value with the nearest value of another rule in the
+    same owner.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     confidence: str = "medium"
     second_opinion: bool = False
     counter_examples: list[str] = msgspec.field(default_factory=list)
+    ignore: list[str] = msgspec.field(default_factory=list)
 
     @property
     def fingerprint_family(self) -> str:

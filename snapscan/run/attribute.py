@@ -6,7 +6,7 @@ from functools import lru_cache
 
 import msgspec
 
-from snapscan.detect.redact import redact_text
+from snapscan.detect.redact import redact_path
 from snapscan.maps.space_map import Place, SpaceMap
 from snapscan.model.finding import Attribution, Confidence, Evidence, Hit, Sighting
 from snapscan.model.locator import Locator, ViewStep
@@ -89,7 +89,7 @@ def in_view(space_map: SpaceMap, place: Place, start: int, steps: tuple[ViewStep
 @lru_cache(maxsize=4096)
 def text(path: bytes) -> str:
     """A path for people: UTF-8 as it is, any other byte as `\\xNN`, and what looks like a secret in it hidden."""
-    return redact_text(path.decode("utf-8", "backslashreplace"))
+    return redact_path(path.decode("utf-8", "backslashreplace"))
 
 
 @lru_cache(maxsize=4096)

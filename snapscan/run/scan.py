@@ -19,7 +19,7 @@ import msgspec
 
 from snapscan import __version__
 from snapscan.detect.match.yara import YaraMatcher
-from snapscan.detect.rules import builtin_rule_folders, builtin_rules_folder, load_rules
+from snapscan.detect.rules import builtin_rule_folders, builtin_rules_folder, load_rules_cached
 from snapscan.gate import judged
 from snapscan.maps.space_map import SpaceMap
 from snapscan.model.errors import Exit, NotFound, SnapscanError, SourceChanged, SourceError, StoreError, UsageError
@@ -104,11 +104,12 @@ def scan(
     Forks: call it from a process with one thread.
     """
     options = options or ScanOptions()
-    rules = load_rules([*builtin_rule_folders(), *options.rules])
+    cache = cache_folder() if options.rule_cache else None
+    rules = load_rules_cached([*builtin_rule_folders(), *options.rules], cache)
     case = options.case or Path(default_case(sources))
     with tempfile.TemporaryDirectory(prefix="snapscan-") as temporary:
         yara = YaraMatcher([builtin_rules_folder() / "yara", *options.yara])
-        setup = Setup(rules, user_key(options.key_file), options.policy.limits, cache_folder() if options.rule_cache else None, Path(temporary), yara)
+        setup = Setup(rules, user_key(options.key_file), options.policy.limits, cache, Path(temporary), yara)
         store = _open_case(case, options, setup)
         try:
             return _Run(store, setup, sources, options, progress or Silent(), spawned).run()

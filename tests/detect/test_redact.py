@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from snapscan.detect.examples import fill
-from snapscan.detect.redact import Fingerprinter, redact, redact_text
+from snapscan.detect.redact import Fingerprinter, redact, redact_path, redact_text
 
 
 def test_long_value_shows_four_characters_and_facts() -> None:
@@ -67,3 +67,15 @@ def test_random_name_keeps_four_characters() -> None:
     text = redact_text(fill("/srv/${base62:40}.key", "seed").decode())
     assert text.endswith("….key")
     assert len(text) == len("/srv/") + 4 + len("….key")
+
+
+@pytest.mark.parametrize(
+    "path", ["/a/test_import_Curve25519.py", "/x/sk-learn-helpers-module.py", "/d/8f14e45fceea167a5a36dedd4bea2543", "/srv/npm_modules_cache"]
+)
+def test_names_of_files_are_shown_as_they_are(path):
+    assert redact_path(path) == path
+
+
+def test_token_in_a_file_name_is_hidden():
+    token = fill("ghp_${github_checksum:30}", "path").decode()
+    assert redact_path(f"/srv/{token}.txt/x") == "/srv/ghp_\u2026/x"

@@ -123,3 +123,28 @@ def test_what_is_no_list_of_rules_is_refused(tmp_path: Path, text: str) -> None:
 def test_a_folder_that_is_not_there_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RuleError):
         load_rules([tmp_path / "absent"])
+
+
+def test_format_of_a_file_is_told_by_its_content(tmp_path: Path) -> None:
+    write(tmp_path, GOOD)
+    write(tmp_path, "[[rules]]\nid = 'two'\nregex = 'acme_[a-z]{8}'\n", "two.toml")
+    write(tmp_path, "rules:\n- {id: np.acme.3, name: Three, pattern: 'acme_[a-z]{8}'}\n", "three.yaml")
+    assert [rule.id for rule in load_rules([tmp_path])] == ["acme.deploy-token", "gitleaks.two", "noseyparker.acme-3"]
+
+
+def test_foreign_rule_that_cannot_be_honoured_names_file_rule_and_field(tmp_path: Path) -> None:
+    path = write(tmp_path, "[[rules]]\nid = 'two'\nregex = 'acme_[a-z]{8}'\npath = 'x'\n", "two.toml")
+    with pytest.raises(RuleError, match="rule two: field path: cannot be honoured") as error:
+        load_rules([path])
+    assert str(path) in error.value.message
+
+
+def test_toml_that_is_not_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_bytes(b"\xff")
+    with pytest.raises(RuleError, match="not UTF-8"):
+        load_rules([tmp_path])
+
+
+def test_pattern_to_ignore_that_does_not_compile_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RuleError, match="field ignore: does not compile"):
+        load_rules([write(tmp_path, GOOD + "  ignore: ['(a']\n")])

@@ -33,6 +33,13 @@ def test_refused_check_vetoes_and_says_why() -> None:
     assert evidence[-1].check == "placeholder"
 
 
+def test_pattern_to_ignore_vetoes() -> None:
+    rule = msgspec.structs.replace(PLAIN, ignore=["^none", "(?i:sample)"])
+    assert evaluate(rule, b"none1x", b"") == (None, (Evidence("ignore", "listed", -2, veto=True),))
+    assert evaluate(rule, b"1SAMPLE", b"")[0] is None
+    assert evaluate(rule, b"1none", b"")[0] is not None
+
+
 def test_low_entropy_vetoes() -> None:
     confidence, evidence = evaluate(msgspec.structs.replace(PLAIN, entropy_at_least=3.0), b"abababababab", b"")
     assert confidence is None

@@ -35,17 +35,18 @@ class YaraRule(NamedTuple):
 
 @cache
 def _parser() -> plyara.Plyara:
-    """One for all files: building its tables takes 60 ms."""
+    """One for all files: building its tables takes 30 ms, and its `clear` builds them anew. It keeps the rules of all texts it has read."""
     return plyara.Plyara()
 
 
 def parse_yara(text: str, where: str) -> list[YaraRule]:
     """The rules of one file. Raises RuleError `yara-syntax`; `where` names the file."""
     parser = _parser()
-    parser.clear()
+    before = len(parser.rules)
     try:
-        parsed: list[dict[str, Any]] = parser.parse_string(text)
+        parsed: list[dict[str, Any]] = parser.parse_string(text)[before:]
     except (plyara.exceptions.ParseError, TypeError, ValueError, RecursionError) as error:
+        _parser.cache_clear()  # what it is in the middle of is lost
         raise RuleError("yara-syntax", f"{where}: {error}", hint="yara-python may take it; its atoms cannot be read") from error
     return [_rule(item) for item in parsed]
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import platform
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -17,6 +16,7 @@ from typing import Any
 
 import hyperscan
 
+from snapscan.detect.cache import read_cache, write_cache
 from snapscan.detect.match.base import Buffer, Found, Match
 from snapscan.detect.match.firstpass import FORM
 from snapscan.detect.match.pattern import Pattern
@@ -106,17 +106,16 @@ def rejected(pattern: Pattern) -> str:
 def cached_database(patterns: Sequence[Pattern], marks: Sequence[bytes], folder: Path | None) -> bytes:
     """`compile_database` through a cache of files named by everything that decides the result; `folder` None means no cache.
 
-    A file begins with the SHA-256 of the rest and is believed only if that is right and the file is ours alone (owner, no group or
-    world write); it is hyperscan's own form, never pickle. A cache that cannot be written is no error.
+    They hold hyperscan's own form, never pickle.
     """
     name = _cache_name(patterns, marks)
     path = folder / f"{name}.hs" if folder is not None else None
-    blob = _read_cache(path) if path else None
+    blob = read_cache(path) if path else None
     if blob is not None:
         return blob
     blob = compile_database(patterns, marks)
     if path:
-        _write_cache(path, blob)
+        write_cache(path, blob)
     return blob
 
 
@@ -138,32 +137,3 @@ def _cpu() -> str:
     except OSError:
         pass
     return platform.machine()
-
-
-def _read_cache(path: Path) -> bytes | None:
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError:
-        return None
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if status.st_uid != os.getuid() or status.st_mode & 0o022:
-            log.warning("rule cache %s is not ours alone; rules are compiled anew", path)
-            return None
-        data = file.read()
-    if hashlib.sha256(data[32:]).digest() != data[:32]:
-        log.warning("rule cache %s is damaged; rules are compiled anew", path)
-        return None
-    return data[32:]
-
-
-def _write_cache(path: Path, blob: bytes) -> None:
-    draft = path.with_suffix(f".{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(hashlib.sha256(blob).digest() + blob)
-        draft.replace(path)
-    except OSError as error:
-        log.info("rule cache not written: %s", error)

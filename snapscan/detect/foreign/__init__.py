@@ -1,0 +1,1 @@
+"""Rules written for other tools, turned into ours. What cannot be honoured is refused, naming the field; nothing is left out in silence."""
