@@ -155,15 +155,15 @@ def test_fault_in_one_view_costs_that_view(tmp_path: Path, monkeypatch: pytest.M
 KILLER = textwrap.dedent(
     """
     import os, signal, sys
-    from snapscan.run import scan as module
+    from snapscan.run import driver as module
     results = int(sys.argv[1])
-    saved = module._Run._save
+    saved = module.Driver._save
     def save(self, action):
         saved(self, action)
         self.count = getattr(self, "count", 0) + 1
         if self.count == results:
             os.kill(os.getpid(), signal.SIGKILL)
-    module._Run._save = save
+    module.Driver._save = save
     from snapscan.cli.main import run
     sys.argv = ["snapscan", *sys.argv[2:]]
     sys.exit(run())
