@@ -24,7 +24,13 @@ from snapscan.spaces.registry import KINDS
 @click.option("--no-views", is_flag=True, help="Do not open archives and compressed content.")
 @click.option("--fail-on", type=SEVERITIES, help="Exit 1 from this severity on (high unless the policy says otherwise).")
 @click.option("--policy", "policy_file", type=click.Path(path_type=Path), help=f"Policy file; {POLICY_FILE} in this folder if there is one.")
-@click.option("--rules", "rule_folders", multiple=True, type=click.Path(path_type=Path, exists=True), help="Further rules: a folder or a file, ours or another tool's.")
+@click.option(
+    "--rules",
+    "rule_folders",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Further rules: a folder or a file, ours or another tool's.",
+)
 @click.option("--yara", "yara_folders", multiple=True, type=click.Path(path_type=Path, exists=True), help="Further YARA rules: a folder.")
 @click.option("--kind", type=click.Choice(KINDS), help="Kind of the container, instead of a look at its content.")
 @click.option("--parents-from", multiple=True, metavar="DIR", help="A further folder in which parents of images may lie.")

@@ -112,11 +112,10 @@ class Worker:
     def _range(self, opened: OpenSpace, task: RangeTask) -> Part:
         whole = Range(task.start, task.end)
         swept = self._sweeper.sweep(opened.space, opened.stored.within(whole), whole, self._beat)
-        magics = tuple(_magic(mark) for mark in swept.marks if mark.number < len(MAGICS)) + _atoms(
-            swept.marks, self._setup.yara.at_start if self._setup.yara else frozenset()
-        )
+        magics = [_magic(mark) for mark in swept.marks if mark.number < len(MAGICS)]
+        magics += _atoms(swept.marks, self._setup.atoms_at_start)
         gaps = tuple(Gap("rule-limited", rule, "", start, end) for rule, start, end in swept.limited)
-        return Part(task.id, 0, True, hits=tuple(swept.hits), magics=magics, ledger=tuple(swept.ledger), gaps=gaps)
+        return Part(task.id, 0, True, hits=tuple(swept.hits), magics=tuple(magics), ledger=tuple(swept.ledger), gaps=gaps)
 
     def _beat(self, start: int, end: int) -> None:
         """Note what is being worked on, and wind up the watchdog: it ends this process from a thread of its own, whatever holds the others."""
@@ -133,15 +132,23 @@ def _magic(mark: Mark) -> tuple[int, str]:
     return mark.end - back, kind
 
 
-def _atoms(marks: list[Mark], at_start: frozenset[int]) -> tuple[tuple[int, str], ...]:
-    """YARA atoms, one for each page that holds any: the join asks for owners, not for atoms."""
-    found = {}
+ATOMS_MOST = 64
+"""YARA atoms of one kind that are told of one page. A page may hold many small owners (a folder lays files end to end), so one is not enough;
+more than this only hides owners of fewer than 64 bytes."""
+
+
+def _atoms(marks: list[Mark], at_start: frozenset[int]) -> Iterator[tuple[int, str]]:
+    """Where YARA atoms lie: the join asks whose bytes those are."""
+    counts: dict[tuple[int, str], int] = {}
     for mark in marks:
         number = mark.number - len(MAGICS)
-        if number >= 0:
-            kind = YARA_START if number in at_start else YARA_ATOM
-            found[(mark.end - 1) // PAGE_BYTES, kind] = mark.end - 1
-    return tuple((end, kind) for (_, kind), end in found.items())
+        if number < 0:
+            continue
+        kind = YARA_START if number in at_start else YARA_ATOM
+        page = (mark.end - 1) // PAGE_BYTES, kind
+        counts[page] = counts.get(page, 0) + 1
+        if counts[page] <= ATOMS_MOST:
+            yield mark.end - 1, kind
 
 
 def main(setup: Setup, slot: Slot, connection: Connection) -> NoReturn:

@@ -30,7 +30,7 @@ class YaraRule(NamedTuple):
     atoms: tuple[bytes, ...]
     private: bool
     at_start: bool = False
-    """Every string of the condition is only asked for at 0: an atom elsewhere means nothing."""
+    """The atoms are of strings of which one must stand at 0: an atom elsewhere means nothing."""
 
 
 @cache
@@ -54,19 +54,49 @@ def parse_yara(text: str, where: str) -> list[YaraRule]:
 def _rule(item: dict[str, Any]) -> YaraRule:
     meta = {key: str(value) for entry in item.get("metadata", []) for key, value in entry.items()}
     private = "private" in item.get("scopes", [])
-    return YaraRule(str(item["rule_name"]), meta, _atoms(item), private, _at_start([str(term) for term in item.get("condition_terms", [])]))
+    anchored = _anchored([str(term) for term in item.get("condition_terms", [])])
+    atoms = _atoms(item, only=anchored) if anchored else ()
+    return YaraRule(str(item["rule_name"]), meta, atoms or _atoms(item), private, at_start=bool(atoms))
 
 
-def _at_start(terms: list[str]) -> bool:
-    places = [index for index, term in enumerate(terms) if term[:1] in "$#@!" and len(term) > 1]
-    return bool(places) and "of" not in terms and all(terms[index][0] == "$" and terms[index + 1 : index + 3] == ["at", "0"] for index in places)
+def _anchored(terms: list[str]) -> frozenset[str]:
+    """The strings of which one must stand at 0: those of a part `$a at 0 or $b at 0 ...` that the whole condition cannot be true without.
+
+    Then their atoms are enough to look for, and count at the beginning of an owner only.
+    """
+    for part in _parts(terms):
+        while part[:1] == ["("] and part[-1:] == [")"]:
+            part = part[1:-1]
+        groups = " ".join(part).split(" or ")
+        matches = [re.fullmatch(r"(\$\w+) at 0", group) for group in groups]
+        if all(matches):
+            return frozenset(match[1] for match in matches if match)
+    return frozenset()
 
 
-def _atoms(item: dict[str, Any]) -> tuple[bytes, ...]:
-    if not _needs_a_string(list(item.get("condition_terms", []))):
+def _parts(terms: list[str]) -> list[list[str]]:
+    """The condition at its outermost `and`s; one part where an outermost `or` stands."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for term in terms:
+        depth += (term == "(") - (term == ")")
+        if depth == 0 and term == "or":
+            return [terms]
+        if depth == 0 and term == "and":
+            parts.append([])
+        else:
+            parts[-1].append(term)
+    return parts
+
+
+def _atoms(item: dict[str, Any], *, only: frozenset[str] = frozenset()) -> tuple[bytes, ...]:
+    """Of all strings, or of `only` these, which the condition then cannot do without; none when one of them has no sure atom."""
+    if not only and not _needs_a_string(list(item.get("condition_terms", []))):
         return ()
     atoms: list[bytes] = []
     for string in item.get("strings", []):
+        if only and string["name"] not in only:
+            continue
         found = _string_atoms(string)
         if not found:
             return ()

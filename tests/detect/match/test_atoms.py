@@ -60,12 +60,27 @@ def test_rules_of_the_pack_have_atoms_and_know_where_they_count() -> None:
     assert any(rule.at_start for rule in rules)
 
 
-@pytest.mark.parametrize(
-    ("condition", "start"), [("$a at 0", True), ("$a at 0 or $b at 0", True), ("$a at 1", False), ("$a", False), ("$a at 0 and $b", False)]
-)
-def test_atoms_count_only_at_the_start_when_all_strings_do(condition: str, start: bool) -> None:
-    (rule,) = parse_yara(f'rule r {{ strings: $a = "first string" $b = "second" condition: {condition} }}', "test")
+ANCHORS = [
+    ("$a at 0", True),
+    ("$a at 0 or $b at 0", True),
+    ("($a at 0 or $b at 0) and $c", True),
+    ("$a at 0 and $b", True),
+    ("filesize < 100 and $a at 0", True),
+    ("$a at 1", False),
+    ("$a", False),
+    ("$a at 0 or $b", False),
+    ("not $a at 0", False),
+    ("($a at 0 and $b) or $c", False),
+]
+
+
+@pytest.mark.parametrize(("condition", "start"), ANCHORS, ids=[condition for condition, _ in ANCHORS])
+def test_atoms_count_only_at_the_start_when_a_string_must_stand_there(condition: str, start: bool) -> None:
+    strings = '$a = "first string" $b = "second" $c = "third string"'
+    (rule,) = parse_yara(f"rule r {{ strings: {strings} condition: {condition} }}", "test")
     assert rule.at_start == start
+    if start:
+        assert all(b"third" not in atom for atom in rule.atoms)
 
 
 def test_broken_file_is_named() -> None:
