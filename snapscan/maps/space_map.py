@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from snapscan.model.locator import Locator
 from snapscan.model.mapping import FormerName
-from snapscan.model.owner import FAR, UNWRITTEN, Claim, OwnerKind, OwnerMap, OwnerRecord, OwnerState
+from snapscan.model.owner import FAR, UNWRITTEN, Claim, OwnerKind, OwnerMap, OwnerRecord
 from snapscan.model.snapshot import SnapshotRef
 from snapscan.model.volume import VolumeMap
 
@@ -165,8 +165,3 @@ class SpaceMap:
         if any(table.start <= position < table.end for table in self._tables):
             return OwnerKind.PARTITION_TABLE.word
         return OwnerKind.GAP.word if self._partitioned else OwnerKind.UNKNOWN.word
-
-
-def live(place: Place) -> bool:
-    """Whether the guest can read this byte."""
-    return place.state == OwnerState.LIVE.name.lower() and place.named

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from snapscan.model.errors import MediaFault, ReadFault, StructureFault
 from snapscan.model.space import Range
@@ -64,6 +65,21 @@ class Tables(NamedTuple):
     first: int
     end: int
     lost: bool = False
+
+
+def table_runs(present: NDArray[np.bool_], lost: NDArray[np.bool_], table_units: int, units: int) -> Iterator[Tables]:
+    """The runs of a first table that says of each second table whether it is `present`, and whether it is `lost` (and then present too)."""
+    kinds = np.where(lost, 2, present.astype(np.int64))
+    edges = [0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(kinds)]
+    for low, high in pairwise(edges):
+        first, end = low * table_units, min(high * table_units, units)
+        if low == high or kinds[low] == 0:
+            continue
+        if kinds[low] == 2:
+            yield Tables(first, end, lost=True)
+            continue
+        for at in range(first, end, BATCH_UNITS):
+            yield Tables(at, min(at + BATCH_UNITS, end))
 
 
 class BlockMap(ABC):

@@ -10,14 +10,13 @@ import struct
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
 from snapscan.model.errors import MediaFault, SourceError, StructureFault, UnsupportedFormat
 from snapscan.model.space import Range
 from snapscan.model.units import SECTOR_BYTES
-from snapscan.spaces.blockmap import BATCH_UNITS, BELOW, FAULT, PACKED, ZERO, BlockMap, GatherBelow, ReadBelow, Tables, fill_zeros
+from snapscan.spaces.blockmap import BELOW, FAULT, PACKED, ZERO, BlockMap, GatherBelow, ReadBelow, Tables, fill_zeros, table_runs
 from snapscan.spaces.file import Int64, SourceFile, UInt8
 from snapscan.spaces.inflate import inflate
 from snapscan.spaces.ranges import clipped, shifted
@@ -111,17 +110,7 @@ class SparseExtent(BlockMap):
         self._tables_most = max(2, TABLE_CACHE_BYTES // (8 * header.table_entries))
 
     def tables(self) -> Iterator[Tables]:
-        kinds = np.sign(self._directory)
-        edges = [0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(kinds)]
-        for low, high in pairwise(edges):
-            first, end = low * self.table_units, min(high * self.table_units, self._units)
-            if low == high or kinds[low] == 0:
-                continue
-            if kinds[low] == LOST:
-                yield Tables(first, end, lost=True)
-                continue
-            for at in range(first, end, BATCH_UNITS):
-                yield Tables(at, min(at + BATCH_UNITS, end))
+        return table_runs(self._directory != 0, self._directory == LOST, self.table_units, self._units)
 
     def places(self, first: int, end: int) -> Int64:
         parts: list[Int64] = []

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import pairwise
 
 import numpy as np
 
 from snapscan.model.errors import ParentRefused, ReadFault, SourceError
 from snapscan.model.snapshot import SnapshotRef
 from snapscan.model.space import Space
-from snapscan.spaces.blockmap import BATCH_UNITS, BELOW, FAULT, PACKED, ZERO, BlockMap, Tables
+from snapscan.spaces.blockmap import BELOW, FAULT, PACKED, ZERO, BlockMap, Tables, table_runs
 from snapscan.spaces.chain import Source
 from snapscan.spaces.file import Int64, SourceFile, printable
 from snapscan.spaces.inflate import inflate, unzstd
@@ -120,17 +119,7 @@ class Clusters(BlockMap):
         self._l2_most = max(2, L2_CACHE_BYTES // cluster)
 
     def tables(self) -> Iterator[Tables]:
-        kinds = np.where(self._l1 == LOST, 2, (self._l1 != 0).astype(np.int64))
-        edges = [0, *(np.flatnonzero(kinds[1:] != kinds[:-1]) + 1).tolist(), len(kinds)]
-        for low, high in pairwise(edges):
-            first, end = low * self.table_units, min(high * self.table_units, self._units)
-            if low == high or kinds[low] == 0:
-                continue
-            if kinds[low] == 2:
-                yield Tables(first, end, lost=True)
-                continue
-            for at in range(first, end, BATCH_UNITS):
-                yield Tables(at, min(at + BATCH_UNITS, end))
+        return table_runs(self._l1 != 0, self._l1 == LOST, self.table_units, self._units)
 
     def places(self, first: int, end: int) -> Int64:
         parts: list[Int64] = []
