@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from contextlib import closing
 from pathlib import Path
 
@@ -226,18 +225,17 @@ def test_a_listing_of_another_folder_or_of_noise_is_refused(tree, tmp_path):
         open_space(SourceSpec(str(tree)), listing=stored)
 
 
-def test_many_files_are_listed_and_mapped_quickly(tmp_path, opened):
-    """5,000 files here; the target is 1.5 s for 100,000 on a quiet machine, so a twentieth of it, and as much again for a busy one."""
+def test_many_files_are_listed_and_mapped(tmp_path, opened):
+    """Every one of 5,000, each an owner. How fast is a matter for a benchmark: a busy machine must not fail a test."""
     for number in range(10):
         folder = tmp_path / "root" / f"d{number}"
         folder.mkdir(parents=True)
         for file in range(500):
             os.close(os.open(folder / f"f{file}", os.O_CREAT | os.O_WRONLY))
-    began = time.process_time()
     space = opened(tmp_path / "root")
-    space.owner_map()
+    owners = space.owner_map()
     assert len(space.listing.paths) == 5_000
-    assert time.process_time() - began < 0.15
+    assert sum(owners.kind == OwnerKind.FILE) == 5_000
 
 
 def open_in(tree: Path, listing: Path):
